@@ -1,0 +1,1 @@
+"""The model: frozen values, no input or output. Everything else imports it."""

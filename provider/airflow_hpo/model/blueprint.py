@@ -1,0 +1,323 @@
+"""
+The blueprint: everything a person says about one study, in any dialect.
+
+The model speaks values and seconds; the dialects translate into it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from airflow_hpo.model.base import Document
+from airflow_hpo.model.objective import Objective
+from airflow_hpo.model.space import Space
+from airflow_hpo.model.stop import Budget, StopRule
+from airflow_hpo.model.values import Value
+
+__all__ = [
+    "Blueprint",
+    "DagSpec",
+    "Execution",
+    "MetricsSpec",
+    "OnFailure",
+    "PrunerSpec",
+    "Resource",
+    "Retries",
+    "RunnerSpec",
+    "Source",
+    "Step",
+    "StrategySpec",
+    "TrialSpec",
+]
+
+OnFailure = Literal["continue", "continue_then_fail", "stop"]
+
+
+class Source(Document):
+    """
+    Where a blueprint came from.
+
+    Args:
+        dialect: ``native``, ``valohai`` ...
+
+        file: The file's name as it was given; empty if it was never a file.
+
+        text: The whole text, so that a study carries what made it.
+
+        sha256: Of the text, hexadecimal.
+    """
+
+    dialect: str = "native"
+    file: str = ""
+    text: str = ""
+    sha256: str = ""
+
+
+class StrategySpec(Document):
+    """
+    The rule that proposes configurations, by name.
+
+    Args:
+        name: A name of the strategy table.
+
+        startup_trials: So many first trials, by number, are random.
+
+        seed: Of the whole study; `None` to draw one and keep it.
+
+        options: The strategy's own, validated by name and type.
+    """
+
+    name: str = "tpe"
+    startup_trials: int = Field(default=20, ge=0)
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class PrunerSpec(Document):
+    """
+    The rule that ends single trials early, by name, with its options.
+    """
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Execution(Document):
+    """
+    How trials are laid over time.
+
+    Args:
+        mode: ``batch`` waits for a whole round, ``async`` for no one.
+
+        batch_size: Trials suggested together (batch mode).
+
+        concurrency: Trials that run at the same time; `None` for no limit here.
+    """
+
+    mode: Literal["batch", "async"] = "batch"
+    batch_size: int = Field(default=5, ge=1)
+    concurrency: int | None = Field(default=None, ge=1)
+
+
+class Resource(Document):
+    """
+    What one trial spends and can be given more of.
+
+    Args:
+        name: Its name in commands: ``{epochs}``.
+
+        min: Least resource of a trial (*r*).
+
+        max: Most (*R*).
+    """
+
+    name: str = Field(min_length=1)
+    min: float = Field(gt=0)
+    max: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Resource:
+        if self.min > self.max:
+            raise ValueError(f"min must not exceed max, got min={self.min:g}, max={self.max:g}")
+        return self
+
+
+class RunnerSpec(Document):
+    """
+    Where jobs run, by name, with the runner's own options.
+    """
+
+    name: str = "subprocess"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Retries(Document):
+    """
+    How often a trial is run again by itself.
+
+    Args:
+        infrastructure: After the machine's fault.
+
+        code: After a non-zero exit code of the user's code.
+    """
+
+    infrastructure: int = Field(default=2, ge=0)
+    code: int = Field(default=0, ge=0)
+
+
+class MetricsSpec(Document):
+    """
+    How metrics are read from a trial's output.
+
+    Args:
+        format: ``json_lines`` on standard output, ``regex``, ``file`` ...
+
+        options: The format's own.
+    """
+
+    format: str = "json_lines"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Step(Document):
+    """
+    One command of a trial and where it runs.
+
+    Args:
+        name: Unique within the trial.
+
+        command: Template of a shell line; ``{name}`` is a quoted parameter.
+
+        runner: Overrides the trial's runner.
+
+        gpus: Devices it needs; fractions share one.
+
+        pool: Airflow pool its task takes slots of.
+
+        pool_slots: How many.
+
+        queue: Airflow queue that routes its task.
+
+        executor: Airflow executor that runs its task.
+
+        priority_weight: Airflow priority of its task.
+    """
+
+    name: str = "trial"
+    command: str = ""
+    runner: RunnerSpec | None = None
+    gpus: float = Field(default=0, ge=0)
+    pool: str | None = None
+    pool_slots: int = Field(default=1, ge=1)
+    queue: str | None = None
+    executor: str | None = None
+    priority_weight: int | None = Field(default=None, ge=1)
+
+
+class TrialSpec(Document):
+    """
+    How one configuration is evaluated.
+
+    Args:
+        steps: In order; one for a plain command.
+
+        runner: Where the steps run.
+
+        environment: Variables for every step.
+
+        workdir:
+            Folder the commands start in, relative to the blueprint's own
+            folder; that folder itself by default.
+
+        metrics: How they are read.
+
+        timeout_s: Seconds a step may take; `None` for no limit.
+
+        grace_s: Seconds between asking it to end and killing it.
+
+        retries: How often it is run again by itself.
+
+        on_failure: What a failed trial means for the study.
+    """
+
+    steps: tuple[Step, ...] = Field(min_length=1)
+    runner: RunnerSpec = Field(default_factory=RunnerSpec)
+    environment: dict[str, str] = Field(default_factory=dict)
+    workdir: str | None = None
+    metrics: MetricsSpec = Field(default_factory=MetricsSpec)
+    timeout_s: float | None = Field(default=None, gt=0)
+    grace_s: float = Field(default=10.0, ge=0)
+    retries: Retries = Field(default_factory=Retries)
+    on_failure: OnFailure = "continue"
+
+    @field_validator("steps")
+    @classmethod
+    def _unique_steps(cls, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        names = [step.name for step in steps]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"step names must be unique, got {', '.join(twice)} twice")
+        return steps
+
+
+class DagSpec(Document):
+    """
+    What the Airflow DAG itself is like.
+
+    Args:
+        id: The DAG's id; the blueprint's name by default.
+
+        schedule: A cron expression or preset; `None` for triggered only.
+
+        start_date: ISO 8601; needed by schedules that look back.
+
+        catchup: Whether missed intervals are made up for.
+
+        tags: Shown in the UI, beside ``hpo``.
+
+        owner: Of every task.
+
+        retries: Of the suggest, evaluate and report tasks.
+
+        max_active_runs: Runs of the DAG at the same time.
+
+        warm_start: Where to take first trials from.
+
+        champion: Asset that the best trial is published as.
+
+        approve: Whether a person is asked before that.
+    """
+
+    id: str | None = None
+    schedule: str | None = None
+    start_date: str | None = None
+    catchup: bool = False
+    tags: tuple[str, ...] = ()
+    owner: str | None = None
+    retries: int = Field(default=2, ge=0)
+    max_active_runs: int | None = Field(default=None, ge=1)
+    warm_start: dict[str, Any] | None = None
+    champion: str | None = None
+    approve: bool = False
+
+
+class Blueprint(Document):
+    """
+    One study, whole.
+
+    Args:
+        name: Letters, digits, dots, dashes and underscores.
+
+        trial: How one configuration is evaluated.
+
+        study:
+            Template of the study's name (Airflow's variables); `None` for a
+            new study in each DAG run. A fixed name continues that study.
+
+        points: Configurations tried first; missing values are sampled.
+    """
+
+    name: str = Field(pattern=r"^[\w.-]{1,200}$")
+    description: str = ""
+    study: str | None = None
+    objectives: tuple[Objective, ...] = Field(min_length=1)
+    space: Space
+    points: tuple[dict[str, Value], ...] = ()
+    strategy: StrategySpec = Field(default_factory=StrategySpec)
+    pruner: PrunerSpec | None = None
+    budget: Budget
+    execution: Execution = Field(default_factory=Execution)
+    stop: tuple[StopRule, ...] = ()
+    resource: Resource | None = None
+    trial: TrialSpec
+    dag: DagSpec = Field(default_factory=DagSpec)
+    source: Source = Field(default_factory=Source)
+
+    @property
+    def dag_id(self) -> str:
+        """
+        The id of the DAG that this blueprint becomes.
+        """
+        return self.dag.id or self.name

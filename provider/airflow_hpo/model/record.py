@@ -1,0 +1,79 @@
+"""
+What the journal knows: one study's record, and the events of its life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from airflow_hpo.model.stop import Stop
+from airflow_hpo.model.trial import Trial
+from airflow_hpo.model.values import Value
+
+__all__ = ["Event", "StudyRecord", "StudySummary"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """
+    Something that happened, kept for ever.
+
+    Args:
+        kind: ``created``, ``asked``, ``started``, ``finished``, ``superseded``,
+            ``stopped`` ...
+
+        time: Seconds since the epoch, UTC.
+
+        trial: The trial it is about, if any.
+
+        data: Details, JSON-compatible.
+    """
+
+    kind: str
+    time: float
+    trial: int | None = None
+    data: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRecord:
+    """
+    One study as it stands.
+
+    Args:
+        name: Unique within the storage.
+
+        definition: The blueprint as JSON-compatible data.
+
+        seed: From which every trial's own seed derives.
+
+        created: Seconds since the epoch, UTC.
+
+        trials: Ascending by number, 0, 1, 2 ... without a gap.
+
+        stop: Why it ended; `None` while it may go on.
+
+        plan: What was planned when it began, JSON-compatible.
+    """
+
+    name: str
+    definition: Mapping[str, Value]
+    seed: int
+    created: float
+    trials: tuple[Trial, ...] = ()
+    stop: Stop | None = None
+    plan: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StudySummary:
+    """
+    One line about a study: for lists, without loading its trials.
+    """
+
+    name: str
+    created: float
+    trials: int
+    states: Mapping[str, int]
+    stop: Stop | None = None

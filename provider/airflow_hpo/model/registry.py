@@ -1,0 +1,84 @@
+"""
+Lazy name tables: ``name -> "module:object"``, open to third parties.
+
+A variant (dialect, strategy, runner, metric format) is one line in such a
+table; nothing is imported before its name is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+__all__ = ["Table", "did_you_mean"]
+
+
+def did_you_mean(word: str, names: object) -> str | None:
+    """
+    Return a hint with the name nearest to *word*; `None` if none is near.
+    """
+    candidates = [str(name) for name in names] if hasattr(names, "__iter__") else []
+    near = get_close_matches(str(word), candidates, n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else None
+
+
+@dataclass(frozen=True)
+class Table:
+    """
+    The variants of one kind.
+
+    Args:
+        kind: What the entries are, in the singular: ``strategy``.
+
+        entries: Our own, name to ``module:object``.
+
+        group: Entry-point group in which other distributions add theirs.
+    """
+
+    kind: str
+    entries: Mapping[str, str]
+    group: str
+
+    @cached_property
+    def _foreign(self) -> Mapping[str, EntryPoint]:
+        # Reading the metadata of every distribution takes some 50 ms, so it
+        # waits until a name is asked for that is not ours.
+        return {entry.name: entry for entry in entry_points(group=self.group)}
+
+    def __contains__(self, name: str) -> bool:
+        """
+        Return whether *name* can be loaded; an import path counts.
+        """
+        return name in self.entries or ":" in name or name in self._foreign
+
+    def names(self) -> tuple[str, ...]:
+        """
+        Return every name, ours first.
+        """
+        return (*self.entries, *sorted(set(self._foreign) - set(self.entries)))
+
+    def load(self, name: str) -> Any:  # noqa: ANN401 - whatever the entry names
+        """
+        Import and return the variant called *name*.
+
+        Raises:
+            ValueError: If there is no such name; the message lists them.
+        """
+        if name in self.entries:
+            return _load(self.entries[name])
+        if ":" in name:
+            return _load(name)
+        if name in self._foreign:
+            return self._foreign[name].load()
+        known = ", ".join(self.names())
+        raise ValueError(f"{self.kind} must be one of {known}, got {name!r}")
+
+
+def _load(path: str) -> Any:  # noqa: ANN401 - whatever the path names
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)

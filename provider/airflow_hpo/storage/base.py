@@ -1,0 +1,146 @@
+"""
+What a storage is: the study journal, and its contract in words.
+
+* **Nothing told is ever lost.** A call that returned is durable, whichever
+  process is killed next.
+* **Idempotent.** `create` and `append` with the same key, `start` with the same
+  attempt key, `measure` with the same positions and `finish` with the same
+  outcome are no-ops the second time and return what the first time returned.
+* **Atomic.** `append` runs *propose* and records its answer as one step: two
+  callers at once get different trials, numbered without a gap.
+* **Supersede, never overwrite.** A new attempt at a final trial makes it
+  running again; the old attempt, its measurements and its outcome stay on
+  record, and a late `finish` of the old attempt no longer changes the trial.
+* **Safe from any process or thread**, and opened lazily: making a storage
+  object touches nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+if TYPE_CHECKING:
+    from airflow_hpo.model.record import Event, StudyRecord, StudySummary
+    from airflow_hpo.model.stop import Stop
+    from airflow_hpo.model.trial import Measurement, Outcome, Suggestion, Trial
+    from airflow_hpo.model.values import Value
+
+    Propose: TypeAlias = Callable[[StudyRecord], Sequence[Suggestion]]
+
+__all__ = ["Propose", "Storage"]
+
+
+@runtime_checkable
+class Storage(Protocol):
+    """
+    Keeps studies. See the module's docstring for the contract.
+    """
+
+    def create(
+        self,
+        study: str,
+        *,
+        definition: Mapping[str, Value],
+        seed: int,
+        plan: Mapping[str, Value],
+    ) -> StudyRecord:
+        """
+        Create *study* unless it exists, and return it (without measurements).
+
+        Where it exists, nothing about it changes: the first definition, seed
+        and plan stay.
+        """
+
+    def load(self, study: str, *, measurements: bool = False) -> StudyRecord:
+        """
+        Return the study as it stands.
+
+        Args:
+            study: Its name.
+
+            measurements: Whether each trial brings those of its latest attempt.
+
+        Raises:
+            StudyNotFoundError: If there is none.
+        """
+
+    def studies(self) -> Sequence[StudySummary]:
+        """
+        Return a line about every study, newest first.
+        """
+
+    def append(self, study: str, key: str, propose: Propose) -> tuple[Trial, ...]:
+        """
+        Record what *propose* suggests as new trials, or return those of *key*.
+
+        *propose* is called once, with the record at this moment, only if no
+        earlier call used *key* for this study. If it raises, nothing is
+        recorded. An empty answer is recorded too.
+        """
+
+    def start(self, study: str, number: int, *, key: str) -> Trial:
+        """
+        Begin a new attempt at trial *number*, or find the one that *key* began.
+
+        A final trial becomes running again and its outcome is superseded. An
+        older attempt that has not ended stays without an outcome for ever.
+
+        Args:
+            study: Its name.
+
+            number: The trial's number.
+
+            key: What makes the attempt unique, such as task, run and try.
+        """
+
+    def measure(
+        self,
+        study: str,
+        number: int,
+        measurements: Sequence[Measurement],
+        *,
+        attempt: int,
+        first: int,
+    ) -> None:
+        """
+        Add to what *attempt* at trial *number* measured.
+
+        Args:
+            study: Its name.
+
+            number: The trial's number.
+
+            measurements: In the order they were printed.
+
+            attempt: Counts from 1.
+
+            first:
+                Position of the first of them within the attempt, from 0: what
+                makes repeating the call harmless. Positions already there
+                are kept as they are.
+        """
+
+    def finish(self, study: str, number: int, outcome: Outcome, *, attempt: int) -> Trial:
+        """
+        Record how *attempt* at trial *number* ended; returns the trial.
+
+        Attempt 0 ends a trial that never started. A second, different outcome
+        for the same attempt is refused; for an attempt that is no longer the
+        latest it is kept on record and the trial stays as it is.
+
+        Raises:
+            StudyError: If the move is not in the table of transitions.
+        """
+
+    def stop(self, study: str, stop: Stop | None) -> None:
+        """
+        Record why the study ended; `None` opens it again.
+
+        The first reason stays until the study is opened again.
+        """
+
+    def events(self, study: str) -> Sequence[Event]:
+        """
+        Return what happened, oldest first.
+        """

@@ -1,0 +1,56 @@
+"""
+Strategies: (space, history) -> suggestions. Pure functions, one file each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_hpo.model.registry import Table
+
+if TYPE_CHECKING:
+    from airflow_hpo.model.blueprint import StrategySpec
+    from airflow_hpo.strategies.base import Setting, Strategy
+
+__all__ = ["PLANNED", "STRATEGIES", "create_strategy"]
+
+STRATEGIES = Table(
+    kind="strategy",
+    entries={
+        "random": "airflow_hpo.strategies.random:RandomStrategy",
+        "grid": "airflow_hpo.strategies.grid:GridStrategy",
+        "manual": "airflow_hpo.strategies.manual:ManualStrategy",
+        "tpe": "airflow_hpo.strategies.tpe:TpeStrategy",
+    },
+    group="airflow_hpo.strategies",
+)
+
+# Names of the native dialect whose strategies are not built yet: refused as
+# such, rather than as a typing error.
+PLANNED = frozenset(
+    {
+        "gp",
+        "cmaes",
+        "qmc",
+        "hyperopt_tpe",
+        "hyperopt_random",
+        "hyperopt_anneal",
+        "hyperband",
+        "bohb",
+        "asha",
+        "halving",
+    }
+)
+
+
+def create_strategy(spec: StrategySpec, setting: Setting) -> Strategy:
+    """
+    Return the strategy that *spec* names, with its options validated.
+
+    Raises:
+        ValueError: If the name or an option is not known.
+    """
+    strategy_class = STRATEGIES.load(spec.name)
+    options = strategy_class.options_class.model_validate(spec.options)
+    strategy: Strategy = strategy_class(options, setting)
+    return strategy

@@ -1,0 +1,110 @@
+"""
+What a strategy is: a pure function from space and history to suggestions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from pydantic import Field
+
+from airflow_hpo.model.base import Document
+
+if TYPE_CHECKING:
+    from airflow_hpo.model.blueprint import Resource
+    from airflow_hpo.model.objective import Objective
+    from airflow_hpo.model.space import Space
+    from airflow_hpo.model.trial import Suggestion, Trial
+
+__all__ = ["Options", "Setting", "Strategy", "Support"]
+
+
+class Options(Document):
+    """
+    A strategy's own options; each strategy declares a subclass.
+
+    Unknown names and wrong types are refused when the blueprint is checked.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """
+    What a strategy is made from, besides its options.
+
+    Args:
+        objectives: What is optimised; decides which trials are good.
+
+        trials: The study's budget; some strategies plan with it.
+
+        startup_trials: So many first trials, by number, are random.
+
+        resource: Bounds of the resource, for multi-fidelity strategies.
+    """
+
+    objectives: tuple[Objective, ...]
+    trials: int
+    startup_trials: int = 20
+    resource: Resource | None = None
+
+
+class Support(Document):
+    """
+    What a strategy can do; an unsupported pair is refused by ``hpo check``.
+    """
+
+    float: bool = True
+    int: bool = True
+    categorical: bool = True
+    conditional: bool = True
+    normal: bool = True
+    constraints: bool = True
+    batch: bool = True
+    asynchronous: bool = True
+    multi_objective: bool = False
+    multi_fidelity: bool = False
+    note: str = Field(default="")
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """
+    Proposes configurations. Pure: same history and seed, same answer.
+
+    A class: made from an ``Options`` and a `Setting`, it holds no other state.
+    """
+
+    options_class: ClassVar[type[Options]]
+    support: ClassVar[Support]
+
+    def __init__(self, options: Any, setting: Setting) -> None:  # noqa: ANN401 - its own Options
+        """
+        Keep *options* and *setting*.
+        """
+
+    def suggest(
+        self, space: Space, trials: Sequence[Trial], count: int, *, seed: int
+    ) -> Sequence[Suggestion]:
+        """
+        Return up to *count* configurations to try next.
+
+        Args:
+            space: What is allowed.
+
+            trials:
+                The whole history, ascending by number, never changed. Failed
+                trials and those still waiting or running are in it.
+
+            count: How many are wanted. Fewer come back only where the space
+                has no further configuration.
+
+            seed: The study's seed. The *n*-th trial's own stream must derive
+                from it and *n*, so that asking one by one and asking for a
+                batch draw the same start-up trials.
+
+        Raises:
+            SpaceExhaustedError: If no configuration satisfies the constraints.
+        """
+
