@@ -321,3 +321,20 @@ class Blueprint(Document):
         The id of the DAG that this blueprint becomes.
         """
         return self.dag.id or self.name
+
+    def with_settings(
+        self, *, trials: int | None = None, batch_size: int | None = None, seed: int | None = None
+    ) -> Blueprint:
+        """
+        Return the blueprint with what a person chose for one run of it.
+
+        `None` keeps what the blueprint says.
+        """
+        changes: dict[str, Any] = {}
+        if trials is not None:
+            changes["budget"] = self.budget.model_copy(update={"trials": trials})
+        if batch_size is not None:
+            changes["execution"] = self.execution.model_copy(update={"batch_size": batch_size})
+        if seed is not None:
+            changes["strategy"] = self.strategy.model_copy(update={"seed": seed})
+        return self.model_copy(update=changes)

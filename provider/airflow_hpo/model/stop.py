@@ -284,7 +284,7 @@ def _plateau_stop(
 
 def _budget_stop(budget: Budget, trials: Sequence[Trial], *, now: float) -> Stop | None:
     ended = [trial for trial in trials if trial.is_final]
-    if len(ended) >= budget.trials:
+    if sum(1 for trial in ended if trial.is_counted) >= budget.trials:
         return Stop("trials", f"all {budget.trials} trials of the budget have ended")
     starts = [trial.started for trial in trials if trial.started is not None]
     if budget.wall_clock_s is not None and starts and now - min(starts) >= budget.wall_clock_s:

@@ -244,6 +244,15 @@ class Trial:
         return self.state is TrialState.COMPLETE
 
     @property
+    def is_counted(self) -> bool:
+        """
+        Whether it counts towards the budget: the machine's fault costs nothing.
+        """
+        return not (
+            self.state is TrialState.FAILED and self.failure is Failure.INFRASTRUCTURE
+        )
+
+    @property
     def duration(self) -> float | None:
         """
         Seconds from start to end of the latest attempt, once both are known.

@@ -7,12 +7,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_hpo.model.registry import Table
+from airflow_hpo.strategies.base import Setting
 
 if TYPE_CHECKING:
-    from airflow_hpo.model.blueprint import StrategySpec
-    from airflow_hpo.strategies.base import Setting, Strategy
+    from airflow_hpo.model.blueprint import Blueprint, StrategySpec
+    from airflow_hpo.strategies.base import Strategy
 
-__all__ = ["PLANNED", "STRATEGIES", "create_strategy"]
+__all__ = ["PLANNED", "STRATEGIES", "create_strategy", "strategy_for"]
 
 STRATEGIES = Table(
     kind="strategy",
@@ -54,3 +55,19 @@ def create_strategy(spec: StrategySpec, setting: Setting) -> Strategy:
     options = strategy_class.options_class.model_validate(spec.options)
     strategy: Strategy = strategy_class(options, setting)
     return strategy
+
+
+def strategy_for(blueprint: Blueprint) -> Strategy:
+    """
+    Return the strategy of *blueprint*, its points tried first.
+
+    Raises:
+        ValueError: If the name or an option is not known.
+    """
+    setting = Setting(
+        objectives=blueprint.objectives,
+        trials=blueprint.budget.trials,
+        startup_trials=blueprint.strategy.startup_trials,
+        resource=blueprint.resource,
+    )
+    return create_strategy(blueprint.strategy, setting, points=blueprint.points)

@@ -65,6 +65,7 @@ class Support(Document):
     asynchronous: bool = True
     multi_objective: bool = False
     multi_fidelity: bool = False
+    startup: bool = Field(default=False, description="The first trials are random.")
     note: str = Field(default="")
 
 
@@ -82,6 +83,15 @@ class Strategy(Protocol):
     def __init__(self, options: Any, setting: Setting) -> None:  # noqa: ANN401 - its own Options
         """
         Keep *options* and *setting*.
+        """
+
+    def limit(self, space: Space) -> int | None:
+        """
+        Return how many trials it can make at all; `None` for no limit.
+
+        Where the configurations that satisfy the constraints are too many to
+        be counted, `None` is right. Called while DAG files are parsed, so it
+        must be quick and load nothing heavy.
         """
 
     def suggest(
