@@ -83,6 +83,13 @@ class Space(Document):
     parameters: tuple[Parameter, ...] = ()
     constraints: tuple[str, ...] = ()
 
+    @field_validator("parameters")
+    @classmethod
+    def _typed_conditions(cls, parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
+        # A child that waits for 0 of a float must be active at 0.0.
+        kinds = {parameter.name: parameter.distribution for parameter in parameters}
+        return tuple(_typed(parameter, kinds) for parameter in parameters)
+
     @model_validator(mode="after")
     def _consistent(self) -> Space:
         names = [parameter.name for parameter in self.parameters]
@@ -104,9 +111,7 @@ class Space(Document):
     def _check_parents(self, parameter: Parameter) -> None:
         for parent, values in parameter.when.items():
             if parent not in self.by_name:
-                raise ValueError(
-                    f"{parameter.name} depends on {parent}, which is no parameter"
-                )
+                raise ValueError(f"{parameter.name} depends on {parent}, which is no parameter")
             distribution = self.by_name[parent].distribution
             wrong = [value for value in values if not distribution.contains(value)]
             if wrong:
@@ -225,11 +230,14 @@ class Space(Document):
         ]
         if count is None or not children:
             return count
-        total = 0
-        for value in parameter.distribution.values():
+        # Only the values that a child waits for differ from the rest, so that
+        # a wide range is counted without being listed.
+        named = {canonical(value) for child in children for value in child.when[parameter.name]}
+        total = count - len(named)
+        for label in named:
             below = 1
             for child in children:
-                if canonical(value) in {canonical(item) for item in child.when[parameter.name]}:
+                if label in {canonical(item) for item in child.when[parameter.name]}:
                     size = self._branch_size(child)
                     if size is None:
                         return None
@@ -240,6 +248,22 @@ class Space(Document):
     def _nearest_parent(self, child: Parameter) -> str:
         order = [parameter.name for parameter in self.sampling_order]
         return max(child.when, key=order.index)
+
+
+def _typed(parameter: Parameter, kinds: Mapping[str, Distribution]) -> Parameter:
+    """
+    Return *parameter* with the values it waits for in their parents' types.
+    """
+    when = {
+        parent: tuple(
+            kinds[parent].cast(value)
+            if parent in kinds and kinds[parent].contains(value)
+            else value
+            for value in values
+        )
+        for parent, values in parameter.when.items()
+    }
+    return parameter if not when else parameter.model_copy(update={"when": when})
 
 
 def _parameter_problems(parameter: Parameter, configuration: Configuration) -> Iterator[str]:

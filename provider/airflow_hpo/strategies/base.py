@@ -53,9 +53,15 @@ class Setting:
 class Support(Document):
     """
     What a strategy can do; an unsupported pair is refused by ``hpo check``.
+
+    Args:
+        continuous: Floats without a step; without it only countable values.
+
+        note: What a person should know of it besides, in one sentence.
     """
 
     float: bool = True
+    continuous: bool = True
     int: bool = True
     categorical: bool = True
     conditional: bool = True
@@ -117,4 +123,3 @@ class Strategy(Protocol):
         Raises:
             SpaceExhaustedError: If no configuration satisfies the constraints.
         """
-

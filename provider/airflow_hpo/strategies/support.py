@@ -1,0 +1,111 @@
+"""
+Whether a strategy fits a space, and how many configurations there are at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from airflow_hpo.model.distribution import (
+    Categorical,
+    Distribution,
+    Float,
+    Int,
+    LogNormal,
+    Normal,
+)
+from airflow_hpo.model.objective import Objective
+from airflow_hpo.model.space import Space
+from airflow_hpo.strategies import PLANNED, STRATEGIES
+from airflow_hpo.strategies._lattice import count_configurations
+from airflow_hpo.strategies.base import Support
+
+__all__ = ["exhaustible", "unsupported"]
+
+_Ability = Literal["float", "int", "categorical", "normal", "continuous"]
+
+# What each ability is about, in a person's words, and which parameters need it.
+_KINDS: dict[_Ability, tuple[str, Callable[[Distribution], bool]]] = {
+    "float": ("a float", lambda item: isinstance(item, Float)),
+    "int": ("an int", lambda item: isinstance(item, Int)),
+    "categorical": ("a choice", lambda item: isinstance(item, Categorical)),
+    "normal": ("normally distributed", lambda item: isinstance(item, (Normal, LogNormal))),
+    "continuous": (
+        "a float without step",
+        lambda item: isinstance(item, Float) and item.size() is None,
+    ),
+}
+
+
+def unsupported(
+    name: str, *, space: Space, objectives: Sequence[Objective], mode: str
+) -> list[str]:
+    """
+    Return why strategy *name* cannot search *space*; empty if it can.
+
+    Args:
+        name: As written in the blueprint.
+
+        space: What is searched.
+
+        objectives: What is optimised.
+
+        mode: The blueprint's execution mode, ``batch`` or ``async``.
+    """
+    if name in PLANNED and name not in STRATEGIES:
+        return [f"strategy {name} is not available in this version"]
+    try:
+        support: Support = STRATEGIES.load(name).support
+    except (ValueError, ImportError, AttributeError) as error:
+        return [str(error)]
+    return [
+        f"strategy {name} cannot {reason}"
+        for reason in (
+            *_space_reasons(support, space),
+            *_study_reasons(support, objectives, mode),
+        )
+    ]
+
+
+def _space_reasons(support: Support, space: Space) -> list[str]:
+    reasons = []
+    for ability, (noun, needs) in _KINDS.items():
+        names = [item.name for item in space.parameters if needs(item.distribution)]
+        if names and not getattr(support, ability):
+            reasons.append(f"search {noun}, got {', '.join(names)}")
+    children = [parameter.name for parameter in space.parameters if parameter.when]
+    if children and not support.conditional:
+        reasons.append(f"search conditional parameters, got {', '.join(children)}")
+    if space.constraints and not support.constraints:
+        reasons.append(f"keep constraints, got {'; '.join(space.constraints)}")
+    return reasons
+
+
+def _study_reasons(support: Support, objectives: Sequence[Objective], mode: str) -> list[str]:
+    reasons = []
+    if len(objectives) > 1 and not support.multi_objective:
+        reasons.append(f"optimise several objectives, got {len(objectives)}")
+    if mode == "batch" and not support.batch:
+        reasons.append("run in batches, got mode batch")
+    if mode == "async" and not support.asynchronous:
+        reasons.append("run without batches, got mode async")
+    return reasons
+
+
+def exhaustible(space: Space) -> int | None:
+    """
+    Return exactly how many configurations *space* has, constraints counted.
+
+    `None` where there is no end to them, or where counting would take more
+    than about a second: then there are more than any study tries, or the
+    constraints leave so few that only searching finds them.
+
+    Example:
+        >>> from airflow_hpo.model.distribution import Int
+        >>> from airflow_hpo.model.space import Parameter
+        >>> a, b = (Parameter(name=name, distribution=Int(low=1, high=4)) for name in "ab")
+        >>> exhaustible(Space(parameters=(a, b), constraints=("a < b",)))
+        6
+    """
+    return count_configurations(space)
