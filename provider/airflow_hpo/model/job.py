@@ -62,6 +62,10 @@ class Job:
         grace_s: Seconds between asking it to end and killing it.
 
         options: The runner's own settings (image, namespace, callable ...).
+
+        token:
+            What else tells it apart, such as the moment its attempt began: a
+            study that is deleted and made anew repeats names and numbers.
     """
 
     study: str
@@ -76,13 +80,15 @@ class Job:
     timeout_s: float | None = None
     grace_s: float = 10.0
     options: Mapping[str, Any] = field(default_factory=dict)
+    token: str = ""
 
     @property
     def key(self) -> str:
         """
         What makes this job different from every other: never run it twice.
         """
-        return f"{self.study}/{self.trial}/{self.attempt}/{self.step}"
+        mark = f"#{self.token}" if self.token else ""
+        return f"{self.study}/{self.trial}/{self.attempt}/{self.step}{mark}"
 
     def to_dict(self) -> dict[str, Any]:
         """

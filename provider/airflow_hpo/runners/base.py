@@ -5,22 +5,34 @@ What a runner is: it takes a job somewhere, and tells how it goes.
   with the same options and the handle can take over at any moment.
 * `submit` is idempotent per ``job.key``: while that job is alive or its result
   is known, submitting it again returns the same handle and starts nothing.
-* `logs` may be called at any time, also after the end, and loses no line.
+* `logs` may be called at any time, also after the end, and loses no line. One
+  call returns a page of bounded size: call again until the cursor stays, as
+  `pages` does.
 * `cancel` asks, waits ``grace_s``, then kills; what the job started goes with
   it. Cancelling what has ended is a no-op.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from airflow_hpo.model.base import Document
+from airflow_hpo.model.job import JobState
 
 if TYPE_CHECKING:
-    from airflow_hpo.model.job import Job, JobResult, JobState
+    from airflow_hpo.model.job import Job, JobResult
 
-__all__ = ["Runner", "RunnerOptions"]
+__all__ = ["ENDED", "Runner", "RunnerOptions", "pages", "wait_by_polling"]
+
+ENDED = frozenset({JobState.DONE, JobState.UNKNOWN})
+"""States after which nothing more comes."""
+
+# Seconds between two looks at a job: short at first, so that a short job costs
+# little, then longer, so that a long one does.
+_FIRST_PAUSE_S = 0.002
+_LONGEST_PAUSE_S = 1.0
 
 
 class RunnerOptions(Document):
@@ -65,6 +77,14 @@ class Runner(Protocol):
         last line counts as complete once the job has ended. 0 is the start.
         """
 
+    def wait(self, handle: str, seconds: float, *, since: int | None = None) -> JobState:
+        """
+        Return the job's state after *seconds*, or earlier if there is news.
+
+        It is news that the job has ended, or that there is a complete line of
+        output after the cursor *since*; by default, after this moment.
+        """
+
     def result(self, handle: str) -> JobResult:
         """
         Return how the job ended; only once its state is ``done``.
@@ -77,3 +97,46 @@ class Runner(Protocol):
         """
         End the job and everything it started; returns when it is gone.
         """
+
+
+def pages(runner: Runner, handle: str, since: int) -> Iterator[tuple[Sequence[str], int]]:
+    """
+    Yield all the output there is after cursor *since*, page by page.
+
+    Args:
+        runner: The job's.
+
+        handle: The job's.
+
+        since: Where to go on; 0 is the start.
+
+    Yields:
+        Complete lines, and the cursor after them.
+    """
+    while True:
+        lines, cursor = runner.logs(handle, since)
+        if cursor == since and not lines:
+            return
+        yield lines, cursor
+        since = cursor
+
+
+def wait_by_polling(
+    runner: Runner, handle: str, seconds: float, *, since: int | None = None
+) -> JobState:
+    """
+    Do what `Runner.wait` promises by asking again and again.
+
+    For runners that have nothing better. Pauses grow from two milliseconds to
+    a second, so it asks about ten times in the first second.
+    """
+    deadline = time.monotonic() + seconds
+    pause = _FIRST_PAUSE_S
+    while True:
+        state = runner.state(handle)
+        if state in ENDED or time.monotonic() >= deadline:
+            return state
+        if since is not None and runner.logs(handle, since)[0]:
+            return state
+        time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
+        pause = min(pause * 2, _LONGEST_PAUSE_S)
