@@ -5,9 +5,12 @@ STUDY -> FILES: the summary, and every trial as CSV and JSON.
 from __future__ import annotations
 
 import csv
+import io
 import json
+import math
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,7 +20,7 @@ from airflow_hpo.model.objective import best_trial
 from airflow_hpo.model.trial import TrialState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from airflow_hpo.model.blueprint import Blueprint
     from airflow_hpo.model.record import StudyRecord
@@ -28,9 +31,12 @@ __all__ = [
     "ReportFiles",
     "summarise",
     "summary_markdown",
+    "to_json",
+    "trial_columns",
     "trial_rows",
     "write_csv",
     "write_report",
+    "write_text",
 ]
 
 
@@ -113,27 +119,47 @@ def _iso(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, tz=timezone.utc).isoformat()
 
 
+def trial_columns(record: StudyRecord, blueprint: Blueprint) -> list[str]:
+    """
+    Return the keys of each of `trial_rows`, which a study without trials has too.
+
+    Parameters are ``parameter.NAME``, objective values ``value.METRIC``, final
+    metrics ``metric.NAME``.
+    """
+    parameters = _names(blueprint.space.by_name, (trial.configuration for trial in record.trials))
+    metrics = _names({}, (trial.metrics for trial in record.trials))
+    return [
+        "number",
+        "state",
+        "sampler",
+        *(f"value.{objective.metric}" for objective in blueprint.objectives),
+        *(f"parameter.{name}" for name in parameters),
+        *(f"metric.{name}" for name in metrics),
+        "resource",
+        "attempt",
+        "started",
+        "finished",
+        "duration_s",
+        "reason",
+    ]
+
+
 def trial_rows(record: StudyRecord, blueprint: Blueprint) -> Iterator[dict[str, Value]]:
     """
     Yield one flat mapping a trial, all with the same keys in the same order.
 
-    Parameters are ``parameter.NAME``, objective values ``value.METRIC``, final
-    metrics ``metric.NAME``; what a trial does not have is `None`.
+    What a trial does not have is `None`.
     """
-    parameters = _names(blueprint.space.by_name, (trial.configuration for trial in record.trials))
-    metrics = _names({}, (trial.metrics for trial in record.trials))
+    columns = trial_columns(record, blueprint)
+    names = [objective.metric for objective in blueprint.objectives]
     for trial in record.trials:
-        values = trial.values or (None,) * len(blueprint.objectives)
-        yield {
+        found = {
             "number": trial.number,
             "state": trial.state.value,
             "sampler": trial.sampler,
-            **{
-                f"value.{objective.metric}": value
-                for objective, value in zip(blueprint.objectives, values, strict=True)
-            },
-            **{f"parameter.{name}": trial.configuration.get(name) for name in parameters},
-            **{f"metric.{name}": trial.metrics.get(name) for name in metrics},
+            **_prefixed("value", dict(zip(names, trial.values or (), strict=False))),
+            **_prefixed("parameter", trial.configuration),
+            **_prefixed("metric", trial.metrics),
             "resource": trial.resource,
             "attempt": trial.attempt,
             "started": _iso(trial.started),
@@ -141,6 +167,11 @@ def trial_rows(record: StudyRecord, blueprint: Blueprint) -> Iterator[dict[str, 
             "duration_s": trial.duration,
             "reason": trial.reason,
         }
+        yield {column: found.get(column) for column in columns}
+
+
+def _prefixed(prefix: str, mapping: Mapping[str, Value]) -> dict[str, Value]:
+    return {f"{prefix}.{name}": value for name, value in mapping.items()}
 
 
 def _names(first: Mapping[str, object], mappings: Iterator[Mapping[str, Value]]) -> list[str]:
@@ -156,9 +187,9 @@ def summary_markdown(summary: Mapping[str, Any]) -> str:
     Return a summary for people, in Markdown.
     """
     best = summary["best"]
-    lines = [f"# Study {summary['study']}", ""]
+    lines = [f"# Study {_cell(summary['study'])}", ""]
     if summary["stop"] is not None:
-        lines += [f"Ended: {summary['stop']['reason']}.", ""]
+        lines += [f"Ended: {_cell(summary['stop']['reason'])}.", ""]
     counts = ", ".join(f"{count} {state}" for state, count in summary["states"].items())
     lines += [f"{summary['trials']} trials ({counts or 'none yet'}).", ""]
     if best is None:
@@ -171,7 +202,7 @@ def summary_markdown(summary: Mapping[str, Any]) -> str:
 
 
 def _cell(value: Value) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text.replace("|", "\\|").replace("\n", " ")
 
 
@@ -190,44 +221,66 @@ def write_report(record: StudyRecord, blueprint: Blueprint, folder: Path) -> Rep
     )
     summary = summarise(record, blueprint)
     rows = list(trial_rows(record, blueprint))
-    _write(files.summary, lambda file: _dump(summary, file))
-    _write(files.markdown, lambda file: file.write(summary_markdown(summary)))
-    _write(files.trials_csv, lambda file: write_csv(rows, file))
-    _write(files.trials_json, lambda file: _dump(rows, file))
+    table = io.StringIO()
+    write_csv(rows, table, columns=trial_columns(record, blueprint))
+    write_text(files.summary, to_json(summary))
+    write_text(files.markdown, summary_markdown(summary))
+    write_text(files.trials_csv, table.getvalue())
+    write_text(files.trials_json, to_json(rows))
     return files
 
 
-def write_csv(rows: Sequence[Mapping[str, Value]], file: TextIO) -> None:
+def write_csv(rows: Iterable[Mapping[str, Value]], file: TextIO, *, columns: Sequence[str]) -> None:
     """
     Write *rows* as CSV: text as it is, `None` empty, anything else as JSON.
+
+    Text that a spreadsheet would run as a formula is preceded by an apostrophe.
     """
-    if not rows:
-        return
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(rows[0])
+    writer.writerow([_csv_cell(column) for column in columns])
     for row in rows:
-        writer.writerow([_csv_cell(value) for value in row.values()])
+        writer.writerow([_csv_cell(row[column]) for column in columns])
 
 
 def _csv_cell(value: Value) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        # A spreadsheet runs text that begins like a formula.
-        return f"'{value}" if value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value
-    return json.dumps(value)
+        return f"'{value}" if value.startswith(_FORMULA) else value
+    return json.dumps(value, ensure_ascii=False)
 
 
-def _dump(value: object, file: TextIO) -> None:
-    json.dump(value, file, indent=2, ensure_ascii=False)
-    file.write("\n")
+# A spreadsheet runs text that begins with one of these.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 
-def _write(path: Path, write: Callable[[TextIO], object]) -> None:
+def to_json(value: Value) -> str:
+    """
+    Return *value* as indented JSON text that any reader takes.
+
+    JSON has no NaN and no infinity: they become text.
+    """
+    return json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: Value) -> Value:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def write_text(path: Path, text: str) -> None:
+    """
+    Write *text* to *path* whole or not at all, in UTF-8.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            write(file)
+            file.write(text)
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:

@@ -9,6 +9,8 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from airflow_hpo.errors import StudyError
 from airflow_hpo.model.blueprint import Blueprint
 from airflow_hpo.model.objective import best_trial
@@ -97,9 +99,10 @@ class Study:
 
         Raises:
             StudyNotFoundError: If there is none of that name.
+
+            StudyError: If this version cannot read its blueprint.
         """
-        record = storage.load(name)
-        return cls(storage, name, Blueprint.model_validate(record.definition))
+        return cls(storage, name, _defined(storage.load(name)))
 
     def record(self, *, measurements: bool = False) -> StudyRecord:
         """
@@ -111,21 +114,32 @@ class Study:
         """
         Return up to *count* new trials, or again those that *key* got before.
 
-        Fewer come back, or none, once the budget is spent, the space has no
-        further configuration, or the study has ended.
+        Fewer come back, or none, once the budget is spent or the study has
+        ended. Where the strategy has nothing further to try, the study ends
+        with that reason.
 
         Raises:
             SpaceExhaustedError: If no configuration satisfies the constraints.
         """
-        strategy = strategy_for(self.blueprint)
+        exhausted: Stop | None = None
 
         def propose(record: StudyRecord) -> Sequence[Suggestion]:
+            nonlocal exhausted
             wanted = min(count, self.remaining(record))
             if wanted <= 0 or record.stop is not None:
                 return ()
-            return strategy.suggest(self.blueprint.space, record.trials, wanted, seed=record.seed)
+            suggestions = self._suggest(record, wanted)
+            exhausted = None if suggestions else _exhausted(record)
+            return suggestions
 
-        return self.storage.append(self.name, key, propose)
+        trials = self.storage.append(self.name, key, propose)
+        if exhausted is not None:
+            self.stop(exhausted)
+        return trials
+
+    def _suggest(self, record: StudyRecord, count: int) -> Sequence[Suggestion]:
+        strategy = strategy_for(self.blueprint)
+        return strategy.suggest(self.blueprint.space, record.trials, count, seed=record.seed)
 
     def remaining(self, record: StudyRecord) -> int:
         """
@@ -164,16 +178,16 @@ class Study:
         Return why the study ends now, and keep the reason; `None` if it goes on.
 
         A study that was stopped opens again where its reason no longer holds,
-        such as after its budget was raised.
+        such as after its budget was raised; what a person stopped stays so.
         """
         record = self.record()
         stop = self._decision(record, now=time.time() if now is None else now)
-        if stop is None and record.stop is not None and record.stop.rule not in _LASTING:
-            self.storage.stop(self.name, None)
-        elif stop is not None and record.stop is None:
+        if stop is not None and record.stop is None:
             self.storage.stop(self.name, stop)
+        elif stop is None and record.stop is not None:
+            self.storage.stop(self.name, None)
         elif record.stop is not None:
-            return record.stop
+            return record.stop  # the first reason stays
         return stop
 
     def stop(self, stop: Stop) -> None:
@@ -189,36 +203,59 @@ class Study:
         return best_trial(self.blueprint.objectives, self.record().trials)
 
     def _decision(self, record: StudyRecord, *, now: float) -> Stop | None:
-        if self.blueprint.trial.on_failure == "stop":
-            for trial in record.trials:
-                if trial.state is TrialState.FAILED:
-                    reason = f"trial {trial.number} failed: {trial.reason}"
-                    return Stop("on_failure", reason, trial.number)
-        return decide(
+        if record.stop is not None and record.stop.rule == "user":
+            return record.stop
+        stop = self._failure_stop(record) or decide(
             self.blueprint.budget,
             self.blueprint.stop,
             self.blueprint.objectives,
             record.trials,
             now=now,
         )
+        if stop is None and record.stop is not None and record.stop.rule == "exhausted":
+            # A lost trial or another list of points gives it something to try.
+            return None if self._suggest(record, 1) else record.stop
+        return stop
 
+    def _failure_stop(self, record: StudyRecord) -> Stop | None:
+        if self.blueprint.trial.on_failure != "stop":
+            return None
+        for trial in record.trials:
+            if trial.state is TrialState.FAILED and trial.is_counted:
+                reason = f"trial {trial.number} failed: {trial.reason}"
+                return Stop("on_failure", reason, trial.number)
+        return None
 
-# Stops that somebody decided: no rule can take them back.
-_LASTING = frozenset({"user", "exhausted"})
 
 # What must stay the same for as long as a study lives.
 _FIXED = ("objectives", "space")
 
 
+def _defined(record: StudyRecord) -> Blueprint:
+    """
+    Return the blueprint that a study was made from.
+    """
+    try:
+        return Blueprint.model_validate(record.definition)
+    except ValidationError as error:
+        raise StudyError(
+            f"the blueprint that study {record.name!r} was made from cannot be read: {error}"
+        ) from error
+
+
 def _check_compatible(record: StudyRecord, blueprint: Blueprint) -> None:
-    current = blueprint.model_dump(mode="json")
-    changed = [
-        name
-        for name in _FIXED
-        if canonical(record.definition.get(name)) != canonical(current[name])
-    ]
+    # Both through the model, so that a key which a later version added with
+    # its default is no difference.
+    old, new = (each.model_dump(mode="json") for each in (_defined(record), blueprint))
+    changed = [name for name in _FIXED if canonical(old[name]) != canonical(new[name])]
     if changed:
         raise StudyError(
             f"study {record.name!r} exists with other {' and '.join(changed)}; "
             "give this blueprint another study name to begin a new one"
         )
+
+
+def _exhausted(record: StudyRecord) -> Stop:
+    tried = len(record.trials)
+    what = "the only configuration has" if tried == 1 else f"all {tried} configurations have"
+    return Stop("exhausted", f"{what} been tried")

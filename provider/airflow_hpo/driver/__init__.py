@@ -1,0 +1,31 @@
+"""
+The three moves of a study, as plain functions: suggest, trial, evaluate.
+
+The operators call them in Airflow's tasks and the command line calls them in a
+terminal, so both do exactly the same. Nothing here knows which of the two it is.
+"""
+
+from __future__ import annotations
+
+from airflow_hpo.driver.job import build_job, trial_label
+from airflow_hpo.driver.rounds import RoundResult, evaluate_round, suggest_round
+from airflow_hpo.driver.trial import TrialRun
+from airflow_hpo.driver.workspace import (
+    default_artifacts,
+    safe_name,
+    study_folder,
+    trial_folder,
+)
+
+__all__ = [
+    "RoundResult",
+    "TrialRun",
+    "build_job",
+    "default_artifacts",
+    "evaluate_round",
+    "safe_name",
+    "study_folder",
+    "suggest_round",
+    "trial_folder",
+    "trial_label",
+]

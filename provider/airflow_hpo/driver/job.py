@@ -1,0 +1,125 @@
+"""
+(TRIAL, STEP) -> JOB: the command, its surroundings and its parameter file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_hpo.blueprint.template import Template
+from airflow_hpo.errors import TrialInvalidError
+from airflow_hpo.model.job import Job
+from airflow_hpo.report import write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_hpo.model.blueprint import Blueprint, Step
+    from airflow_hpo.model.trial import Trial
+    from airflow_hpo.model.values import Value
+
+__all__ = ["build_job", "trial_label"]
+
+# Values in labels are cut to this many characters.
+_LABEL_VALUE = 16
+
+
+def trial_label(number: int, configuration: Mapping[str, Value], blueprint: Blueprint) -> str:
+    """
+    Return a trial in a line: ``#7 lr=0.0013 hidden=64`` (constants left out).
+    """
+    tunable = [parameter.name for parameter in blueprint.space.tunable]
+    shown = [f"{name}={_short(configuration[name])}" for name in tunable if name in configuration]
+    return " ".join([f"#{number}", *shown])
+
+
+def _short(value: Value) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = value if isinstance(value, str) else json.dumps(value)
+    text = " ".join(text.split())  # a label is one line
+    return text if len(text) <= _LABEL_VALUE else text[: _LABEL_VALUE - 1] + "…"
+
+
+def build_job(
+    blueprint: Blueprint,
+    trial: Trial,
+    step: Step,
+    *,
+    study: str,
+    workspace: Path,
+    options: Mapping[str, Any],
+) -> Job:
+    """
+    Return the job of one step of *trial*, and write its parameter file.
+
+    Raises:
+        TrialInvalidError: If the folder that the command starts in is missing.
+    """
+    checkpoint = workspace / "checkpoint"
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    params_file = workspace / "params.json"
+    write_text(params_file, json.dumps(dict(trial.configuration), indent=2) + "\n")
+    resource = _resource(blueprint, trial)
+    return Job(
+        study=study,
+        trial=trial.number,
+        attempt=trial.attempt,
+        step=step.name,
+        workspace=str(workspace),
+        workdir=_workdir(blueprint),
+        command=Template.parse(step.command).render(_template_values(blueprint, trial)),
+        configuration=dict(trial.configuration),
+        environment={
+            "HPO_STUDY": study,
+            "HPO_TRIAL": str(trial.number),
+            "HPO_ATTEMPT": str(trial.attempt),
+            "HPO_PARAMS_FILE": str(params_file),
+            "HPO_CHECKPOINT_DIR": str(checkpoint),
+            "HPO_OUTPUT_DIR": str(workspace),
+            **({} if resource is None else {"HPO_RESOURCE": str(resource)}),
+            **blueprint.trial.environment,
+        },
+        timeout_s=blueprint.trial.timeout_s,
+        grace_s=blueprint.trial.grace_s,
+        options=dict(options),
+        token=str(trial.started),
+    )
+
+
+def _resource(blueprint: Blueprint, trial: Trial) -> float | None:
+    """
+    Return how much of the resource the trial spends: all, unless it was told.
+
+    A whole number is given as one: code that counts epochs reads ``27``, and
+    stumbles over ``27.0``.
+    """
+    if trial.resource is not None:
+        amount = trial.resource
+    elif blueprint.resource is not None:
+        amount = blueprint.resource.max
+    else:
+        return None
+    return int(amount) if float(amount).is_integer() else amount
+
+
+def _template_values(blueprint: Blueprint, trial: Trial) -> dict[str, Value]:
+    values = dict(trial.configuration)
+    if blueprint.resource is not None:
+        values.setdefault(blueprint.resource.name, _resource(blueprint, trial))
+    return values
+
+
+def _workdir(blueprint: Blueprint) -> str | None:
+    """
+    Return the folder that commands start in: the blueprint's own by default.
+    """
+    if not blueprint.source.file or blueprint.source.file.startswith("<"):
+        return blueprint.trial.workdir
+    folder = Path(blueprint.source.file).absolute().parent
+    folder = folder / (blueprint.trial.workdir or ".")
+    if not folder.is_dir():
+        raise TrialInvalidError(f"the folder that the command starts in is missing: {folder}")
+    return str(folder)

@@ -1,0 +1,90 @@
+"""
+The first and the last move of a round: suggest and evaluate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_hpo.errors import StudyError
+from airflow_hpo.model.objective import best_trial
+from airflow_hpo.model.trial import Failure, Outcome, TrialState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from airflow_hpo.model.stop import Stop
+    from airflow_hpo.model.trial import Trial
+    from airflow_hpo.study import Study
+
+__all__ = ["RoundResult", "evaluate_round", "suggest_round"]
+
+
+def suggest_round(study: Study, count: int, *, key: str) -> tuple[Trial, ...]:
+    """
+    Return the trials of one round, asking for them unless *key* already did.
+
+    A study that had ended is looked at again first: where its budget was
+    raised since, it goes on.
+    """
+    study.decide()
+    return study.ask(count, key=key)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResult:
+    """
+    What an evaluated round came to.
+
+    Args:
+        states: Number of trials of the round by state.
+
+        stop: Why the study ends; `None` if it goes on.
+
+        best: The best trial of the study so far.
+    """
+
+    states: Mapping[str, int]
+    stop: Stop | None
+    best: Trial | None
+
+
+def evaluate_round(
+    study: Study, numbers: Sequence[int], *, lost: Callable[[Trial], str | None]
+) -> RoundResult:
+    """
+    Reconcile the trials of a round with what became of their tasks, and decide.
+
+    Args:
+        study: The study.
+
+        numbers: The round's trials.
+
+        lost:
+            Asked for each trial that has not ended: why it never will (its
+            task died), or `None` to leave it alone.
+    """
+    wanted = set(numbers)
+    for trial in study.record().trials:
+        if trial.number in wanted and not trial.is_final:
+            reason = lost(trial)
+            if reason is not None:
+                _tell_lost(study, trial, reason)
+    stop = study.decide()
+    trials = study.record().trials
+    states: dict[str, int] = {}
+    for trial in trials:
+        if trial.number in wanted:
+            states[trial.state.value] = states.get(trial.state.value, 0) + 1
+    return RoundResult(states, stop, best_trial(study.blueprint.objectives, trials))
+
+
+def _tell_lost(study: Study, trial: Trial, reason: str) -> None:
+    outcome = Outcome(TrialState.FAILED, reason=reason, failure=Failure.INFRASTRUCTURE)
+    try:
+        study.tell(trial.number, outcome, attempt=trial.attempt)
+    except StudyError:
+        # It told its own outcome after we looked, which counts for more.
+        if not study.record().trials[trial.number].is_final:
+            raise

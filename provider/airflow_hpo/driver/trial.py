@@ -1,0 +1,254 @@
+"""
+One attempt at one trial, from submitting its job to telling its outcome.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_hpo.driver.job import build_job
+from airflow_hpo.driver.workspace import claim_folder, trial_folder
+from airflow_hpo.errors import TrialError, TrialInvalidError
+from airflow_hpo.metrics import create_collector, final_metrics, judge
+from airflow_hpo.model.blueprint import RunnerSpec
+from airflow_hpo.model.trial import Failure, Outcome, TrialState
+from airflow_hpo.report import write_text
+from airflow_hpo.runners import create_runner
+from airflow_hpo.runners.base import ENDED, pages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow_hpo.metrics import Collector
+    from airflow_hpo.model.blueprint import Blueprint
+    from airflow_hpo.model.job import Job, JobResult
+    from airflow_hpo.model.trial import Measurement, Trial
+    from airflow_hpo.runners.base import Runner
+    from airflow_hpo.study import Study
+
+__all__ = ["TrialRun"]
+
+# How long one wait for news from a runner lasts at most, in seconds: bounds how
+# late a measurement that waits for its turn is written.
+_WAIT_S = 0.5
+
+# How often measurements are written to the journal at most, in seconds. Code
+# that prints a thousand lines a second costs one transaction, not a thousand.
+_FLUSH_S = 1.0
+
+# The longest pause, in seconds, between two looks at a job that keeps printing;
+# the pauses grow by a millisecond, so that a short job is not held up.
+_PACE_S = 0.05
+
+# Where an attempt notes the job that it started.
+_HANDLE = "handle.json"
+
+
+class TrialRun:
+    """
+    One attempt at one trial: submit, follow, measure, tell.
+
+    **How it works.** Starts an attempt in the journal, hands the job to the
+    runner, follows its output line by line, keeps measurements as they come,
+    and tells the outcome. Whatever ends it early (a signal, an exception)
+    cancels the job first and tells that too.
+
+    **What it does not do.** It does not retry: run it again with another key.
+
+    **Known limitation.** A process that is killed with SIGKILL tells nothing:
+    `evaluate_round` reconciles the trial, and the next attempt that finds the
+    same folder ends what the old one left running. Killed between submitting
+    the job and noting its handle, it leaves a job that nobody ends.
+
+    Args:
+        study: The study.
+
+        number: The trial's number.
+
+        key: What makes this attempt unique, such as task, run and try.
+
+        artifacts: Folder under which workspaces are made.
+
+        log: Called with every line of the job's output.
+
+        on_measurement: Called after each new measurement, once it is kept.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        number: int,
+        *,
+        key: str,
+        artifacts: Path,
+        log: Callable[[str], None],
+        on_measurement: Callable[[Measurement], None] = lambda _: None,
+    ) -> None:
+        self.study = study
+        self.number = number
+        self._key = key
+        self._artifacts = artifacts
+        self._log = log
+        self._on_measurement = on_measurement
+        self._running: tuple[Runner, str] | None = None
+        self._called_off: Outcome | None = None
+
+    def run(self) -> Trial:
+        """
+        Run the attempt to its end and return the trial as told.
+
+        Raises:
+            TrialError: If the job cannot be started or was lost; told as well.
+        """
+        trial = self.study.start(self.number, key=self._key)
+        if trial.is_final:
+            return trial  # this very attempt has already told its outcome
+        try:
+            outcome = self._outcome(trial)
+        except BaseException as error:
+            # Also for SystemExit and KeyboardInterrupt: the job must not go on
+            # without us, and the study must not wait for it.
+            try:
+                self.cancel()
+            finally:
+                self._tell_broken(trial, error)
+            raise
+        return self.study.tell(trial.number, outcome, attempt=trial.attempt)
+
+    def cancel(self, reason: str = "cancelled", *, state: TrialState = TrialState.FAILED) -> None:
+        """
+        End the job; returns when it is gone. Safe to call at any time.
+
+        Args:
+            reason: Told as the trial's, unless the job ended by itself before.
+                The first call decides.
+
+            state: Told likewise. A failure counts as the machine's.
+        """
+        if self._called_off is None:
+            failure = Failure.INFRASTRUCTURE if state is TrialState.FAILED else None
+            self._called_off = Outcome(state, reason=reason, failure=failure)
+        # Read after the line above, as `_submit` does it the other way round:
+        # whatever the order of the two threads, one of them ends the job.
+        running = self._running
+        if running is not None:
+            runner, handle = running
+            runner.cancel(handle)
+
+    def _tell_broken(self, trial: Trial, error: BaseException) -> None:
+        invalid = isinstance(error, TrialInvalidError)
+        reason = str(error) if isinstance(error, TrialError) else f"interrupted: {error!r}"
+        failure = Failure.CODE if invalid else Failure.INFRASTRUCTURE
+        outcome = Outcome(TrialState.FAILED, reason=reason, failure=failure)
+        self.study.tell(trial.number, outcome, attempt=trial.attempt)
+
+    def _outcome(self, trial: Trial) -> Outcome:
+        blueprint = self.study.blueprint
+        step = blueprint.trial.steps[0]
+        spec = step.runner or blueprint.trial.runner
+        folder = trial_folder(self._artifacts, self.study.name, trial)
+        claim_folder(folder, self.study.name, trial)
+        _end_older_attempt(folder, trial)
+        job = build_job(
+            blueprint,
+            trial,
+            step,
+            study=self.study.name,
+            workspace=folder,
+            options=spec.options,
+        )
+        collector = create_collector(
+            blueprint.trial.metrics,
+            resource=None if blueprint.resource is None else blueprint.resource.name,
+            workspace=str(folder),
+        )
+        if self._called_off is not None:
+            return self._called_off
+        runner, handle = self._submit(job, spec)
+        measurements = self._follow(trial, runner, handle, collector)
+        result = runner.result(handle)
+        if result.cancelled and self._called_off is not None:
+            return replace(self._called_off, metrics=final_metrics(measurements))
+        return _outcome_of(result, blueprint, measurements)
+
+    def _submit(self, job: Job, spec: RunnerSpec) -> tuple[Runner, str]:
+        """
+        Start the job, and note its handle where the next attempt finds it.
+        """
+        runner = create_runner(spec)
+        handle = runner.submit(job)
+        self._running = (runner, handle)
+        note = {"attempt": job.attempt, "runner": spec.model_dump(), "handle": handle}
+        write_text(Path(job.workspace, _HANDLE), json.dumps(note) + "\n")
+        if self._called_off is not None:
+            runner.cancel(handle)
+        return self._running
+
+    def _follow(
+        self, trial: Trial, runner: Runner, handle: str, collector: Collector
+    ) -> list[Measurement]:
+        """
+        Read the job's output to its end; keep and return what was measured.
+        """
+        kept: list[Measurement] = []
+        fresh: list[Measurement] = []
+        cursor, flushed, busy, done = 0, -math.inf, 0, False
+        while not done:
+            # Asked before the output is read: what is written between the two
+            # would be lost the other way round.
+            done = runner.wait(handle, _WAIT_S, since=cursor) in ENDED
+            before = cursor
+            for lines, cursor in pages(runner, handle, before):  # noqa: B007 - the last stays
+                for line in lines:
+                    self._log(line)
+                fresh += collector.feed(lines, time.time())
+            if done:
+                fresh += collector.finish(time.time())
+            if fresh and (done or time.monotonic() - flushed >= _FLUSH_S):
+                self._keep(trial, fresh, first=len(kept))
+                kept, fresh, flushed = kept + fresh, [], time.monotonic()
+            busy = busy + 1 if cursor != before else 0
+            if not done:
+                time.sleep(min(_PACE_S, busy * 0.001))
+        return kept
+
+    def _keep(self, trial: Trial, fresh: Sequence[Measurement], *, first: int) -> None:
+        self.study.measure(trial.number, fresh, attempt=trial.attempt, first=first)
+        for measurement in fresh:
+            self._on_measurement(measurement)
+
+
+def _end_older_attempt(folder: Path, trial: Trial) -> None:
+    """
+    End what an attempt left running whose process was killed.
+    """
+    try:
+        note = json.loads((folder / _HANDLE).read_text("utf-8"))
+    except FileNotFoundError:
+        return
+    if note["attempt"] != trial.attempt:
+        create_runner(RunnerSpec.model_validate(note["runner"])).cancel(note["handle"])
+
+
+def _outcome_of(
+    result: JobResult, blueprint: Blueprint, measurements: Sequence[Measurement]
+) -> Outcome:
+    """
+    Return what a job's end and its measurements mean for the trial.
+    """
+    if result.ok:
+        return judge(blueprint.objectives, measurements)
+    failure = result.failure or Failure.INFRASTRUCTURE
+    reason = result.reason or ("cancelled" if result.cancelled else "failed without a reason")
+    return Outcome(
+        TrialState.FAILED,
+        metrics=final_metrics(measurements),
+        reason=reason,
+        failure=failure,
+        exit_code=result.exit_code,
+    )
