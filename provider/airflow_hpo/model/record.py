@@ -8,10 +8,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from airflow_hpo.model.stop import Stop
-from airflow_hpo.model.trial import Trial
+from airflow_hpo.model.trial import Outcome, Trial
 from airflow_hpo.model.values import Value
 
-__all__ = ["Event", "StudyRecord", "StudySummary"]
+__all__ = ["Attempt", "Event", "StudyRecord", "StudySummary"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """
+    One try at a trial; the trial itself shows the latest.
+
+    Args:
+        attempt:
+            Counts from 1; 0 stands for a trial that ended before anything
+            started.
+
+        key: What makes it unique within the trial; empty for attempt 0.
+
+        started: Seconds since the epoch; `None` for attempt 0.
+
+        outcome: How it ended; `None` while it runs, or where nobody told.
+    """
+
+    attempt: int
+    key: str = ""
+    started: float | None = None
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +43,11 @@ class Event:
     Something that happened, kept for ever.
 
     Args:
-        kind: ``created``, ``asked``, ``started``, ``finished``, ``superseded``,
-            ``stopped`` ...
+        kind:
+            ``created``, ``asked``, ``started``, ``finished``, ``superseded``
+            (a new attempt took the place of an outcome), ``finished_late`` (an
+            attempt that is no longer the latest ended), ``stopped`` or
+            ``reopened``.
 
         time: Seconds since the epoch, UTC.
 

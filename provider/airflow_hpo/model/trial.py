@@ -7,6 +7,7 @@ documentation's picture is drawn from it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -155,6 +156,9 @@ class Outcome:
         """
         if self.state is TrialState.COMPLETE and not self.values:
             raise ValueError("a complete trial must have its objective values")
+        if self.state is TrialState.COMPLETE and any(map(math.isnan, self.values or ())):
+            # It would be neither better nor worse than any other, for ever.
+            raise ValueError(f"a complete trial's values must not be nan, got {self.values}")
         if self.state in {TrialState.WAITING, TrialState.RUNNING}:
             raise ValueError(f"an outcome must be final or paused, got {self.state.value}")
 

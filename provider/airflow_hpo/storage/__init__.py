@@ -30,10 +30,16 @@ def default_url() -> str:
 
 def open_storage(url: str | None = None) -> Storage:
     """
-    Return the journal at *url*: any SQLAlchemy URL, or ``memory://NAME``.
+    Return the journal at *url*; nothing is connected to before the first call.
 
-    ``memory://NAME`` gives every caller in this process the same journal; an
-    SQLAlchemy URL is not connected to before the first call.
+    Args:
+        url:
+            ``sqlite:///FILE``, ``postgresql://USER:PASSWORD@HOST/DATABASE``, or
+            ``memory://NAME``, which gives every caller in this process the
+            same journal; `default_url` by default.
+
+    Raises:
+        StorageError: If it is none of these.
     """
     url = url or default_url()
     if url.startswith("memory://"):

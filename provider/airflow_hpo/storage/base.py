@@ -5,14 +5,21 @@ What a storage is: the study journal, and its contract in words.
   process is killed next.
 * **Idempotent.** `create` and `append` with the same key, `start` with the same
   attempt key, `measure` with the same positions and `finish` with the same
-  outcome are no-ops the second time and return what the first time returned.
+  outcome are no-ops the second time and return the same study, trials or
+  attempt as the first time, as they stand by then.
 * **Atomic.** `append` runs *propose* and records its answer as one step: two
   callers at once get different trials, numbered without a gap.
 * **Supersede, never overwrite.** A new attempt at a final trial makes it
   running again; the old attempt, its measurements and its outcome stay on
   record, and a late `finish` of the old attempt no longer changes the trial.
+* **Values keep their types**: what JSON can write comes back as it was, NaN and
+  infinities too (tuples come back as lists).
 * **Safe from any process or thread**, and opened lazily: making a storage
-  object touches nothing.
+  object touches nothing. Where several processes can share it, it can be
+  pickled and may be used on both sides of a fork.
+
+Where the journal cannot be reached every call raises `StorageError`; where a
+value, a name or a key can't be kept, `ValueError`.
 """
 
 from __future__ import annotations
@@ -21,7 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
-    from airflow_hpo.model.record import Event, StudyRecord, StudySummary
+    from airflow_hpo.model.record import Attempt, Event, StudyRecord, StudySummary
     from airflow_hpo.model.stop import Stop
     from airflow_hpo.model.trial import Measurement, Outcome, Suggestion, Trial
     from airflow_hpo.model.values import Value
@@ -70,13 +77,27 @@ class Storage(Protocol):
         Return a line about every study, newest first.
         """
 
-    def append(self, study: str, key: str, propose: Propose) -> tuple[Trial, ...]:
+    def append(
+        self, study: str, key: str, propose: Propose, *, measurements: bool = False
+    ) -> tuple[Trial, ...]:
         """
         Record what *propose* suggests as new trials, or return those of *key*.
 
         *propose* is called once, with the record at this moment, only if no
         earlier call used *key* for this study. If it raises, nothing is
         recorded. An empty answer is recorded too.
+
+        It is called a second time, with a new record, only where the database
+        went away before its first answer was kept: it should be pure.
+
+        Args:
+            study: Its name.
+
+            key: Which ask this is, such as run, task and round.
+
+            propose: What to record, given the study as it stands.
+
+            measurements: Whether the record's trials bring theirs, as in `load`.
         """
 
     def start(self, study: str, number: int, *, key: str) -> Trial:
@@ -85,6 +106,9 @@ class Storage(Protocol):
 
         A final trial becomes running again and its outcome is superseded. An
         older attempt that has not ended stays without an outcome for ever.
+
+        Where *key* is found, the trial comes back as that attempt has it: its
+        number, and its outcome if it has one, also where a later one began.
 
         Args:
             study: Its name.
@@ -121,13 +145,33 @@ class Storage(Protocol):
                 are kept as they are.
         """
 
+    def measurements(
+        self, study: str, number: int, *, attempt: int | None = None
+    ) -> Sequence[Measurement]:
+        """
+        Return what *attempt* at trial *number* measured, by position.
+
+        Args:
+            study: Its name.
+
+            number: The trial's number.
+
+            attempt: Counts from 1; the latest by default.
+        """
+
+    def attempts(self, study: str, number: int) -> Sequence[Attempt]:
+        """
+        Return every attempt at trial *number*, oldest first.
+        """
+
     def finish(self, study: str, number: int, outcome: Outcome, *, attempt: int) -> Trial:
         """
         Record how *attempt* at trial *number* ended; returns the trial.
 
         Attempt 0 ends a trial that never started. A second, different outcome
-        for the same attempt is refused; for an attempt that is no longer the
-        latest it is kept on record and the trial stays as it is.
+        for the same attempt is refused, unless the first was ``paused``; for
+        an attempt that is no longer the latest it is kept on record and the
+        trial stays as it is. The time does not make an outcome different.
 
         Raises:
             StudyError: If the move is not in the table of transitions.
@@ -143,4 +187,14 @@ class Storage(Protocol):
     def events(self, study: str) -> Sequence[Event]:
         """
         Return what happened, oldest first.
+        """
+
+    def delete(self, study: str) -> None:
+        """
+        Remove the study and everything about it, for good.
+        """
+
+    def close(self) -> None:
+        """
+        Let go of connections; the next call makes new ones.
         """

@@ -1,0 +1,3 @@
+"""
+The history of the journal's tables, for Alembic.
+"""

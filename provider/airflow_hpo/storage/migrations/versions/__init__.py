@@ -1,0 +1,3 @@
+"""
+One file a revision: ``rev_`` and its number.
+"""

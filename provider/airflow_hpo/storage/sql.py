@@ -1,0 +1,207 @@
+"""
+The study journal in a SQL database: SQLite for one machine, else PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from airflow_hpo.storage import codec, rules
+from airflow_hpo.storage import sql_work as work
+from airflow_hpo.storage.sql_database import Database
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from airflow_hpo.model.record import Attempt, Event, StudyRecord, StudySummary
+    from airflow_hpo.model.stop import Stop
+    from airflow_hpo.model.trial import Measurement, Outcome, Suggestion, Trial
+    from airflow_hpo.model.values import Value
+    from airflow_hpo.storage.base import Propose
+
+__all__ = ["SqlStorage"]
+
+
+class SqlStorage:
+    """
+    Keeps studies in a SQL database; see `Storage`.
+
+    **How it works.** Each call is one transaction and is repeated where the
+    database was busy or went away. Two that change the same trial wait for
+    each other; two that ask for new trials of the same study do too (on
+    SQLite: of any study), for as long as *propose* takes. Nobody else waits
+    for *propose*: trials start, measure and finish meanwhile.
+
+    **What it does not do.** It keeps no state but the URL: make as many as
+    needed, pickle it, fork. Connections belong to the process.
+
+    **Known limitation.** SQLite needs a local disk: its locks mean nothing on
+    most network file systems. Several machines need PostgreSQL.
+
+    Args:
+        url: ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST/DATABASE``.
+
+    Raises:
+        StorageError: If *url* is neither.
+    """
+
+    def __init__(self, url: str) -> None:
+        """
+        Keep *url*; nothing is connected to yet.
+        """
+        self._database = Database(url)
+
+    def __repr__(self) -> str:
+        """
+        Return the URL without its secrets.
+        """
+        return f"{type(self).__name__}({str(self._database)!r})"
+
+    def create(
+        self,
+        study: str,
+        *,
+        definition: Mapping[str, Value],
+        seed: int,
+        plan: Mapping[str, Value],
+    ) -> StudyRecord:
+        """
+        See `Storage.create`.
+        """
+        rules.check_study(study, seed)
+        definition_text, plan_text = codec.dump(definition), codec.dump(plan)
+
+        def known(connection: Connection) -> StudyRecord | None:
+            found = work.exists(connection, study)
+            return work.load(connection, study) if found else None
+
+        # Every task opens its study; only the first should wait for writers.
+        return self._database.read(known) or self._database.write(
+            lambda connection: work.create(
+                connection, study, definition=definition_text, seed=int(seed), plan=plan_text
+            )
+        )
+
+    def load(self, study: str, *, measurements: bool = False) -> StudyRecord:
+        """
+        See `Storage.load`.
+        """
+        return self._database.read(
+            lambda connection: work.load(connection, study, measurements=measurements)
+        )
+
+    def studies(self) -> Sequence[StudySummary]:
+        """
+        See `Storage.studies`.
+        """
+        return self._database.read(work.studies)
+
+    def append(
+        self, study: str, key: str, propose: Propose, *, measurements: bool = False
+    ) -> tuple[Trial, ...]:
+        """
+        See `Storage.append`.
+        """
+        rules.check_key(key)
+
+        def ask(connection: Connection) -> work.Asked | work.Opening:
+            return work.ask(connection, study, key, measurements=measurements)
+
+        def add(
+            connection: Connection, found: work.Opening, suggestions: Sequence[Suggestion]
+        ) -> tuple[Trial, ...]:
+            return work.add_trials(connection, found, key, suggestions)
+
+        def ask_and_add(connection: Connection) -> tuple[Trial, ...]:
+            found = ask(connection)
+            if isinstance(found, work.Asked):
+                return found.trials
+            return add(connection, found, propose(found.record))
+
+        if self._database.file is None:
+            return self._database.write(ask_and_add)
+        # SQLite can lock no row, only the file: then no trial could tell
+        # anything for as long as *propose* takes. So the asking wait outside.
+        with self._database.turn():
+            found = self._database.read(ask)
+            if isinstance(found, work.Asked):
+                return found.trials
+            suggestions = propose(found.record)
+            return self._database.write(lambda connection: add(connection, found, suggestions))
+
+    def start(self, study: str, number: int, *, key: str) -> Trial:
+        """
+        See `Storage.start`.
+        """
+        rules.check_key(key)
+        return self._database.write(
+            lambda connection: work.start(connection, study, number, key=key)
+        )
+
+    def measure(
+        self,
+        study: str,
+        number: int,
+        measurements: Sequence[Measurement],
+        *,
+        attempt: int,
+        first: int,
+    ) -> None:
+        """
+        See `Storage.measure`.
+        """
+        rules.check_measure(number, measurements, first=first)
+        self._database.write(
+            lambda connection: work.measure(
+                connection, study, number, measurements, attempt=attempt, first=first
+            )
+        )
+
+    def measurements(
+        self, study: str, number: int, *, attempt: int | None = None
+    ) -> Sequence[Measurement]:
+        """
+        See `Storage.measurements`.
+        """
+        return self._database.read(
+            lambda connection: work.measurements(connection, study, number, attempt=attempt)
+        )
+
+    def attempts(self, study: str, number: int) -> Sequence[Attempt]:
+        """
+        See `Storage.attempts`.
+        """
+        return self._database.read(lambda connection: work.attempts(connection, study, number))
+
+    def finish(self, study: str, number: int, outcome: Outcome, *, attempt: int) -> Trial:
+        """
+        See `Storage.finish`.
+        """
+        return self._database.write(
+            lambda connection: work.finish(connection, study, number, outcome, attempt=attempt)
+        )
+
+    def stop(self, study: str, stop: Stop | None) -> None:
+        """
+        See `Storage.stop`.
+        """
+        self._database.write(lambda connection: work.stop(connection, study, stop))
+
+    def events(self, study: str) -> Sequence[Event]:
+        """
+        See `Storage.events`.
+        """
+        return self._database.read(lambda connection: work.events(connection, study))
+
+    def delete(self, study: str) -> None:
+        """
+        See `Storage.delete`.
+        """
+        self._database.write(lambda connection: work.delete(connection, study))
+
+    def close(self) -> None:
+        """
+        See `Storage.close`.
+        """
+        self._database.close()

@@ -1,0 +1,314 @@
+"""
+What each call on a SQL storage does, inside the transaction it is given.
+
+Every function may be called again after its transaction was committed without
+anybody hearing of it: it then finds what it did, and does nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import Connection, Row, Table, insert
+from sqlalchemy.dialects import postgresql, sqlite
+
+from airflow_hpo.model.record import Attempt, Event, StudyRecord, StudySummary
+from airflow_hpo.storage import codec, rules, schema
+from airflow_hpo.storage import sql_rows as rows
+from airflow_hpo.storage.sql_url import show_url
+
+if TYPE_CHECKING:
+    from airflow_hpo.model.stop import Stop
+    from airflow_hpo.model.trial import Measurement, Outcome, Suggestion, Trial
+
+__all__ = [
+    "Asked",
+    "Opening",
+    "add_trials",
+    "ask",
+    "attempts",
+    "create",
+    "delete",
+    "events",
+    "exists",
+    "finish",
+    "load",
+    "measure",
+    "measurements",
+    "start",
+    "stop",
+    "studies",
+]
+
+
+def _insert_new(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """
+    Return an insert that leaves alone what is there already.
+    """
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    return postgresql.insert(table).on_conflict_do_nothing()
+
+
+def _find(connection: Connection, study: str, *, lock: bool = False) -> Row[Any]:
+    statement = rows.LOCK_STUDY if lock else rows.STUDY
+    found = connection.execute(statement, {"study": study}).one_or_none()
+    if found is None:
+        names = connection.scalars(rows.NAMES).all()
+        where = show_url(connection.engine.url)
+        raise rules.missing_study(study, where=where, names=names)
+    return found
+
+
+def _find_trial(
+    connection: Connection, study: str, number: int, *, lock: bool = False
+) -> tuple[int, Trial]:
+    statement = rows.LOCK_TRIAL if lock else rows.TRIAL
+    found = connection.execute(statement, {"study": study, "number": number}).one_or_none()
+    if found is None:
+        study_id = _find(connection, study).id
+        count = connection.scalar(rows.COUNT, {"study_id": study_id}) or 0
+        raise rules.missing_trial(study, number, count=count)
+    return found[0], rows.to_trial(found[1:])
+
+
+def _keep_events(connection: Connection, study_id: int, events: Iterable[Event]) -> None:
+    connection.execute(insert(schema.event), [rows.event_row(one, study_id) for one in events])
+
+
+def exists(connection: Connection, study: str) -> bool:
+    """
+    Return whether there is such a study.
+    """
+    return connection.scalar(rows.ID, {"study": study}) is not None
+
+
+def create(
+    connection: Connection, study: str, *, definition: str, seed: int, plan: str
+) -> StudyRecord:
+    """
+    Make *study* unless it is there; *definition* and *plan* are JSON text.
+    """
+    now = time.time()
+    row = {"name": study, "definition": definition, "seed": seed, "plan": plan, "created": now}
+    made = connection.execute(_insert_new(connection, schema.study), row).rowcount == 1
+    if made:
+        _keep_events(connection, _find(connection, study).id, [Event("created", now)])
+    return load(connection, study)
+
+
+def load(connection: Connection, study: str, *, measurements: bool = False) -> StudyRecord:
+    """
+    Return the study as it stands.
+    """
+    return _record(connection, _find(connection, study), measurements=measurements)
+
+
+def _record(connection: Connection, study: Row[Any], *, measurements: bool) -> StudyRecord:
+    place = {"study_id": study.id}
+    found = connection.execute(rows.TRIALS, place).all()
+    if not measurements:
+        return rows.to_record(study, map(rows.to_trial, found))
+    measured: dict[int, list[Measurement]] = {}
+    for number, *row in connection.execute(rows.STUDY_MEASUREMENTS, place):
+        measured.setdefault(number, []).append(rows.to_measurement(row))
+    return rows.to_record(
+        study, (rows.to_trial(row, tuple(measured.get(row[0], ()))) for row in found)
+    )
+
+
+def studies(connection: Connection) -> tuple[StudySummary, ...]:
+    """
+    Return a line about every study, newest first.
+    """
+    found: dict[str, StudySummary] = {}
+    for row in connection.execute(rows.STATES):
+        old = found.get(row.name)
+        states = {} if old is None else dict(old.states)
+        if row.state is not None:
+            states[row.state] = row[-1]
+        total = sum(states.values())
+        found[row.name] = StudySummary(row.name, row.created, total, states, rows.to_stop(row))
+    return tuple(found.values())
+
+
+class Asked(NamedTuple):
+    """
+    The trials that a key got before.
+    """
+
+    trials: tuple[Trial, ...]
+
+
+class Opening(NamedTuple):
+    """
+    Where new trials go: the study as it stands, and its id.
+    """
+
+    study_id: int
+    record: StudyRecord
+
+
+def ask(connection: Connection, study: str, key: str, *, measurements: bool) -> Asked | Opening:
+    """
+    Return what *key* got before, or the study that is to be added to.
+
+    The caller sees to it that nobody else adds to it meanwhile; on PostgreSQL
+    the transaction itself does.
+    """
+    found = _find(connection, study, lock=True)
+    known = connection.scalar(rows.ONCE, {"study_id": found.id, "once": rows.digest(key)})
+    if known is None:
+        return Opening(found.id, _record(connection, found, measurements=measurements))
+    place = codec.parse(known)
+    first, count = place["first"], place["count"]
+    return Asked(_record(connection, found, measurements=False).trials[first : first + count])
+
+
+def add_trials(
+    connection: Connection, opening: Opening, key: str, suggestions: Sequence[Suggestion]
+) -> tuple[Trial, ...]:
+    """
+    Keep *suggestions* as the trials of *key*, and return them.
+    """
+    study, study_id = opening.record.name, opening.study_id
+    if connection.scalar(rows.ID, {"study": study}) != study_id:  # deleted meanwhile
+        raise rules.missing_study(study, where=show_url(connection.engine.url), names=())
+    now, first = time.time(), len(opening.record.trials)
+    trials = rules.new_trials(suggestions, first=first, key=key, now=now)
+    if trials:
+        connection.execute(
+            insert(schema.trial), [rows.trial_row(trial, study_id) for trial in trials]
+        )
+    event = rules.asked(key, first=first, count=len(trials), now=now)
+    row = rows.event_row(event, study_id, once=rows.digest(key))
+    connection.execute(insert(schema.event), row)
+    return trials
+
+
+def start(connection: Connection, study: str, number: int, *, key: str) -> Trial:
+    """
+    Begin a new attempt, or find the one that *key* began.
+    """
+    study_id, old = _find_trial(connection, study, number, lock=True)
+    place = {"study_id": study_id, "number": number}
+    if old.attempt:
+        for row in connection.execute(rows.ATTEMPTS, place).all():
+            attempt = rows.to_attempt(row)
+            if attempt.key == key:
+                return rules.of_attempt(old, attempt)
+    now = time.time()
+    trial = rules.begin(old, now=now)
+    begun = {"attempt": trial.attempt, "started": now}
+    connection.execute(insert(schema.attempt), {**place, **begun, "key": key})
+    changes = {**rows.outcome_row(None), **begun, "state": trial.state.value}
+    connection.execute(rows.BEGIN_TRIAL, {"_study_id": study_id, "_number": number, **changes})
+    _keep_events(connection, study_id, rules.begin_events(old, key=key, now=now))
+    return trial
+
+
+def measure(
+    connection: Connection,
+    study: str,
+    number: int,
+    measurements: Sequence[Measurement],
+    *,
+    attempt: int,
+    first: int,
+) -> None:
+    """
+    Add to what an attempt measured.
+    """
+    place = {"number": number, "attempt": attempt}
+    study_id = connection.scalar(rows.HAS_ATTEMPT, {"study": study, **place})
+    if study_id is None or attempt < 1:
+        _, trial = _find_trial(connection, study, number)
+        raise rules.missing_attempt(number, attempt, latest=trial.attempt)
+    new = rows.measurement_rows(measurements, first=first, study_id=study_id, **place)
+    if new:
+        connection.execute(_insert_new(connection, schema.measurement), new)
+
+
+def measurements(
+    connection: Connection, study: str, number: int, *, attempt: int | None
+) -> tuple[Measurement, ...]:
+    """
+    Return what an attempt measured; the latest where it is `None`.
+    """
+    study_id, trial = _find_trial(connection, study, number)
+    wanted = trial.attempt if attempt is None else attempt
+    if not 0 <= wanted <= trial.attempt:
+        raise rules.missing_attempt(number, wanted, latest=trial.attempt)
+    place = {"study_id": study_id, "number": number, "attempt": wanted}
+    return tuple(map(rows.to_measurement, connection.execute(rows.MEASUREMENTS, place)))
+
+
+def attempts(connection: Connection, study: str, number: int) -> tuple[Attempt, ...]:
+    """
+    Return every attempt at a trial, oldest first.
+    """
+    study_id, _ = _find_trial(connection, study, number)
+    place = {"study_id": study_id, "number": number}
+    return tuple(map(rows.to_attempt, connection.execute(rows.ATTEMPTS, place)))
+
+
+def finish(
+    connection: Connection, study: str, number: int, outcome: Outcome, *, attempt: int
+) -> Trial:
+    """
+    Keep how an attempt ended, and return the trial.
+    """
+    study_id, trial = _find_trial(connection, study, number, lock=True)
+    place = {"study_id": study_id, "number": number, "attempt": attempt}
+    row = connection.execute(rows.ATTEMPT, place).one_or_none()
+    if row is None and attempt != 0:
+        raise rules.missing_attempt(number, attempt, latest=trial.attempt)
+    known = Attempt(0) if row is None else rows.to_attempt(row)
+    now = time.time()
+    kept = rules.settle(number, outcome, attempt=known, now=now)
+    if kept is None:
+        return trial
+    changes = rows.outcome_row(kept)
+    keys = {f"_{name}": value for name, value in place.items()}
+    if row is None:
+        connection.execute(insert(schema.attempt), {**place, **changes, "key": ""})
+    else:
+        connection.execute(rows.END_ATTEMPT, {**keys, **changes})
+    event = rules.end_event(trial, kept, attempt=known, now=now)
+    _keep_events(connection, study_id, [event])
+    if attempt != trial.attempt:
+        return trial
+    del keys["_attempt"]
+    connection.execute(rows.END_TRIAL, {**keys, **changes})
+    return rules.end(trial, kept)
+
+
+def stop(connection: Connection, study: str, reason: Stop | None) -> None:
+    """
+    Keep why the study ended, or that it goes on.
+    """
+    found = _find(connection, study, lock=True)
+    if (found.stop_rule is None) != (reason is None):
+        connection.execute(rows.STOP, {"_study_id": found.id, **rows.stop_row(reason)})
+        _keep_events(connection, found.id, [rules.stop_event(reason, now=time.time())])
+
+
+def events(connection: Connection, study: str) -> tuple[Event, ...]:
+    """
+    Return what happened, oldest first.
+    """
+    found = connection.execute(rows.EVENTS, {"study": study}).all()
+    if not found:  # a study has one at least
+        _find(connection, study)
+    return tuple(map(rows.to_event, found))
+
+
+def delete(connection: Connection, study: str) -> None:
+    """
+    Remove the study and everything about it.
+    """
+    found = _find(connection, study, lock=True)
+    for statement in rows.DELETE:
+        connection.execute(statement, {"_study_id": found.id})
