@@ -4,29 +4,26 @@ One attempt at one trial, from submitting its job to telling its outcome.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_hpo.driver.job import build_job
 from airflow_hpo.driver.workspace import claim_folder, trial_folder
 from airflow_hpo.errors import TrialError, TrialInvalidError
 from airflow_hpo.metrics import create_collector, final_metrics, judge
-from airflow_hpo.model.blueprint import RunnerSpec
 from airflow_hpo.model.trial import Failure, Outcome, TrialState
-from airflow_hpo.report import write_text
 from airflow_hpo.runners import create_runner
 from airflow_hpo.runners.base import ENDED, pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from airflow_hpo.metrics import Collector
     from airflow_hpo.model.blueprint import Blueprint
-    from airflow_hpo.model.job import Job, JobResult
+    from airflow_hpo.model.job import JobResult
     from airflow_hpo.model.trial import Measurement, Trial
     from airflow_hpo.runners.base import Runner
     from airflow_hpo.study import Study
@@ -45,9 +42,6 @@ _FLUSH_S = 1.0
 # the pauses grow by a millisecond, so that a short job is not held up.
 _PACE_S = 0.05
 
-# Where an attempt notes the job that it started.
-_HANDLE = "handle.json"
-
 
 class TrialRun:
     """
@@ -60,10 +54,10 @@ class TrialRun:
 
     **What it does not do.** It does not retry: run it again with another key.
 
-    **Known limitation.** A process that is killed with SIGKILL tells nothing:
-    `evaluate_round` reconciles the trial, and the next attempt that finds the
-    same folder ends what the old one left running. Killed between submitting
-    the job and noting its handle, it leaves a job that nobody ends.
+    **Known limitation.** A process that is killed with SIGKILL tells nothing, and
+    its job goes on: run again with the same key this finds the job and follows
+    it; with another key the runner ends what the older attempt left running.
+    Where neither happens, `evaluate_round` reconciles the trial.
 
     Args:
         study: The study.
@@ -133,7 +127,7 @@ class TrialRun:
         if self._called_off is None:
             failure = Failure.INFRASTRUCTURE if state is TrialState.FAILED else None
             self._called_off = Outcome(state, reason=reason, failure=failure)
-        # Read after the line above, as `_submit` does it the other way round:
+        # Read after the line above, as `_outcome` does it the other way round:
         # whatever the order of the two threads, one of them ends the job.
         running = self._running
         if running is not None:
@@ -153,7 +147,6 @@ class TrialRun:
         spec = step.runner or blueprint.trial.runner
         folder = trial_folder(self._artifacts, self.study.name, trial)
         claim_folder(folder, self.study.name, trial)
-        _end_older_attempt(folder, trial)
         job = build_job(
             blueprint,
             trial,
@@ -169,25 +162,16 @@ class TrialRun:
         )
         if self._called_off is not None:
             return self._called_off
-        runner, handle = self._submit(job, spec)
+        runner = create_runner(spec)
+        handle = runner.submit(job)
+        self._running = (runner, handle)
+        if self._called_off is not None:
+            runner.cancel(handle)
         measurements = self._follow(trial, runner, handle, collector)
         result = runner.result(handle)
         if result.cancelled and self._called_off is not None:
             return replace(self._called_off, metrics=final_metrics(measurements))
         return _outcome_of(result, blueprint, measurements)
-
-    def _submit(self, job: Job, spec: RunnerSpec) -> tuple[Runner, str]:
-        """
-        Start the job, and note its handle where the next attempt finds it.
-        """
-        runner = create_runner(spec)
-        handle = runner.submit(job)
-        self._running = (runner, handle)
-        note = {"attempt": job.attempt, "runner": spec.model_dump(), "handle": handle}
-        write_text(Path(job.workspace, _HANDLE), json.dumps(note) + "\n")
-        if self._called_off is not None:
-            runner.cancel(handle)
-        return self._running
 
     def _follow(
         self, trial: Trial, runner: Runner, handle: str, collector: Collector
@@ -221,18 +205,6 @@ class TrialRun:
         self.study.measure(trial.number, fresh, attempt=trial.attempt, first=first)
         for measurement in fresh:
             self._on_measurement(measurement)
-
-
-def _end_older_attempt(folder: Path, trial: Trial) -> None:
-    """
-    End what an attempt left running whose process was killed.
-    """
-    try:
-        note = json.loads((folder / _HANDLE).read_text("utf-8"))
-    except FileNotFoundError:
-        return
-    if note["attempt"] != trial.attempt:
-        create_runner(RunnerSpec.model_validate(note["runner"])).cancel(note["handle"])
 
 
 def _outcome_of(

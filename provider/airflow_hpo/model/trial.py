@@ -250,11 +250,14 @@ class Trial:
     @property
     def is_counted(self) -> bool:
         """
-        Whether it counts towards the budget: the machine's fault costs nothing.
+        Whether it counts towards the budget.
+
+        The machine's fault costs nothing, nor does a trial that was called
+        off before it started.
         """
-        return not (
-            self.state is TrialState.FAILED and self.failure is Failure.INFRASTRUCTURE
-        )
+        if self.state is TrialState.FAILED:
+            return self.failure is not Failure.INFRASTRUCTURE
+        return self.state is not TrialState.PRUNED or self.attempt > 0
 
     @property
     def duration(self) -> float | None:
