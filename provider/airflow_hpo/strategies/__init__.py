@@ -10,7 +10,10 @@ from airflow_hpo.model.registry import Table
 from airflow_hpo.strategies.base import Setting
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_hpo.model.blueprint import Blueprint, StrategySpec
+    from airflow_hpo.model.values import Configuration
     from airflow_hpo.strategies.base import Strategy
 
 __all__ = ["PLANNED", "STRATEGIES", "create_strategy", "strategy_for"]
@@ -44,9 +47,18 @@ PLANNED = frozenset(
 )
 
 
-def create_strategy(spec: StrategySpec, setting: Setting) -> Strategy:
+def create_strategy(
+    spec: StrategySpec, setting: Setting, points: Sequence[Configuration] = ()
+) -> Strategy:
     """
     Return the strategy that *spec* names, with its options validated.
+
+    Args:
+        spec: Its name and options.
+
+        setting: What it is made from besides.
+
+        points: Configurations tried first; missing values are sampled.
 
     Raises:
         ValueError: If the name or an option is not known.
@@ -54,7 +66,11 @@ def create_strategy(spec: StrategySpec, setting: Setting) -> Strategy:
     strategy_class = STRATEGIES.load(spec.name)
     options = strategy_class.options_class.model_validate(spec.options)
     strategy: Strategy = strategy_class(options, setting)
-    return strategy
+    if not points:
+        return strategy
+    from airflow_hpo.strategies.points import PointsFirst
+
+    return PointsFirst(strategy, points)
 
 
 def strategy_for(blueprint: Blueprint) -> Strategy:

@@ -7,6 +7,7 @@ at of it. Values of weight zero are switched off and are not part of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -16,8 +17,8 @@ from airflow_hpo.model.values import Configuration, Value, canonical
 
 __all__ = ["Axis", "Lattice", "OutOfStepsError", "axis_of", "count_configurations"]
 
-# What one walk may look at before it gives up: about a second of work.
-MAX_STEPS = 300_000
+# What one walk may look at before it gives up: a fraction of a second of work.
+MAX_STEPS = 100_000
 
 _NOWHERE = -1
 """The place of an inactive parameter."""
@@ -245,35 +246,45 @@ def _last_names(space: Space, order: list[Parameter]) -> set[str]:
     return always | {max(group, key=places.__getitem__) for group in names if group}
 
 
-def count_configurations(space: Space, *, steps: int = MAX_STEPS) -> int | None:
+def count_configurations(
+    space: Space, *, steps: int = MAX_STEPS, enough: int | None = None
+) -> int | None:
     """
     Return the exact number of configurations; `None` if that is not cheap.
 
     Parameters that neither a condition nor a constraint ties together are
     counted apart, so only what is tied together has to be walked.
+
+    Args:
+        space: What is allowed.
+
+        steps: How many values may be looked at for each such part.
+
+        enough: A number from which on it does not matter how many there are.
     """
     if not space.satisfies_constraints({}):
         return 0
-    total = 1
-    for part in _parts(space):
-        count = _count_part(part, steps)
-        if count is None:
-            return None
-        total *= count
-    return total
+    counts = [_count_part(part, steps, enough) for part in _parts(space)]
+    if 0 in counts:
+        return 0
+    return None if None in counts else math.prod(count or 0 for count in counts)
 
 
-def _count_part(space: Space, steps: int) -> int | None:
+def _count_part(space: Space, steps: int, enough: int | None) -> int | None:
     lattice = Lattice(space)
     if not lattice.countable:
         return None
     one_parent = all(len(parameter.when) < 2 for parameter in space.parameters)  # noqa: PLR2004
     if one_parent and not space.constraints and not _has_zero_weights(space):
         return space.size()
+    count = 0
     try:
-        return sum(1 for _ in lattice.walk(steps=steps))
+        for count, _ in enumerate(lattice.walk(steps=steps), start=1):
+            if enough is not None and count >= enough:
+                return None
     except OutOfStepsError:
         return None
+    return count
 
 
 def _has_zero_weights(space: Space) -> bool:

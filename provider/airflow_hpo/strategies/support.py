@@ -97,9 +97,9 @@ def exhaustible(space: Space) -> int | None:
     """
     Return exactly how many configurations *space* has, constraints counted.
 
-    `None` where there is no end to them, or where counting would take more
-    than about a second: then there are more than any study tries, or the
-    constraints leave so few that only searching finds them.
+    `None` where there is no end to them, or where counting would take longer
+    than a moment: then there are more than any study tries, or the constraints
+    leave so few of so many that only searching finds them.
 
     Example:
         >>> from airflow_hpo.model.distribution import Int

@@ -1,0 +1,134 @@
+"""
+What all model-based strategies share: random first, then what a model proposes.
+
+A model may propose what is not allowed or was tried already; it is asked
+again a few times, and then chance decides, so that no ask can hang.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from airflow_hpo.model.trial import Suggestion, Trial
+from airflow_hpo.model.values import Configuration, derive_seed
+from airflow_hpo.strategies._draws import Draws
+
+if TYPE_CHECKING:
+    from airflow_hpo.model.space import Space
+
+__all__ = ["Counts", "Model", "Startup", "suggest_by_model"]
+
+# How often the model is asked for one trial before chance decides.
+_PROPOSALS = 12
+
+Counts = Literal["all", "complete"]
+
+
+class Model(Protocol):
+    """
+    An engine that has seen the history.
+    """
+
+    def propose(self, seed: int) -> Configuration:
+        """
+        Return a configuration; it is not shown as running until settled.
+        """
+
+    def settle(self, trial: Trial) -> None:
+        """
+        Forget what was proposed since, and show *trial*, which waits.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Startup:
+    """
+    Which trials are random before the model takes over.
+
+    Args:
+        trials: How many.
+
+        counts:
+            ``all`` goes by the trial's number, whatever became of the ones
+            before it; ``complete`` waits for so many that ended well.
+    """
+
+    trials: int
+    counts: Counts
+
+    def holds(self, number: int, trials: Sequence[Trial]) -> bool:
+        """
+        Return whether trial *number*, which follows *trials*, is random.
+        """
+        if self.counts == "complete":
+            return sum(trial.is_complete for trial in trials) < self.trials
+        return number < self.trials
+
+
+def suggest_by_model(
+    space: Space,
+    trials: Sequence[Trial],
+    count: int,
+    *,
+    seed: int,
+    sampler: str,
+    startup: Startup,
+    make_model: Callable[[Sequence[Trial]], Model | None],
+) -> list[Suggestion]:
+    """
+    Return up to *count* suggestions, each new to the history and to each other.
+
+    Args:
+        space: What is allowed.
+
+        trials: The whole history.
+
+        count: How many are wanted.
+
+        seed: The study's seed.
+
+        sampler: The name for what the model proposed.
+
+        startup: Which trials are drawn at random instead.
+
+        make_model: Shows a history to the model; `None` if it teaches nothing.
+    """
+    draws = Draws(space, trials, seed=seed)
+    numbers = range(draws.next_number, draws.next_number + count)
+    drawn = [number for number in numbers if startup.holds(number, trials)]
+    found = draws.suggestions(drawn, sampler="random")
+    if len(found) < len(drawn) or len(drawn) == count:
+        return found
+    history = [*trials, *(_waiting(*pair) for pair in zip(drawn, found, strict=True))]
+    model = make_model(history)
+    for number in numbers[len(drawn) :]:
+        suggestion = None
+        if model is not None:
+            suggestion = _proposed(model, draws, number, seed=seed, sampler=sampler)
+        more = [suggestion] if suggestion else draws.suggestions([number], sampler="random")
+        if not more:
+            break
+        found += more
+        if model is not None:
+            model.settle(_waiting(number, more[0]))
+    return found
+
+
+def _waiting(number: int, suggestion: Suggestion) -> Trial:
+    return Trial(number, suggestion.configuration, sampler=suggestion.sampler)
+
+
+def _proposed(
+    model: Model, draws: Draws, number: int, *, seed: int, sampler: str
+) -> Suggestion | None:
+    """
+    Return what the model proposes for trial *number*, if that is acceptable.
+    """
+    for again in range(_PROPOSALS):
+        parts = (number, again) if again else (number,)
+        configuration = model.propose(derive_seed(seed, sampler, *parts))
+        if draws.accept(configuration):
+            return Suggestion(configuration, sampler)
+    return None
