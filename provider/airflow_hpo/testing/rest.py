@@ -1,0 +1,359 @@
+"""
+Airflow's REST API with nothing but the standard library: what tests and the demo need of it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+from airflow_hpo.errors import HpoError
+
+__all__ = ["AirflowRest", "ApiError", "StackError"]
+
+_Found = TypeVar("_Found")
+
+_PAGE = 100
+"""Airflow's default ``[api] maximum_page_limit``."""
+
+_IMPORT_ERROR_PATIENCE_S = 15.0
+"""How long a missing DAG may still come from another file than the broken one."""
+
+# A proxy that is configured for the outside must not see what stays on this machine.
+_open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+
+
+class StackError(HpoError):
+    """
+    An Airflow that was started for a test or the demo does not do what it should.
+    """
+
+
+class ApiError(StackError):
+    """
+    The REST API refused a request or could not be reached.
+
+    Args:
+        message: What was asked for, and the answer.
+
+        status: The HTTP status; `None` if there was no answer at all.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def may_pass(self) -> bool:
+        """
+        Whether asking again may help: no answer, or the server's own fault.
+        """
+        return self.status is None or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+class AirflowRest:
+    """
+    Talks to one api-server.
+
+    Args:
+        url: Where it listens, without a path: ``http://127.0.0.1:8080``.
+
+        password:
+            Gives the password of *username*; called on first use, because a
+            fresh api-server makes it up when it starts.
+
+        username: Of the simple auth manager.
+    """
+
+    def __init__(self, url: str, password: Callable[[], str], *, username: str = "admin") -> None:
+        self.url = url
+        self.username = username
+        self._password = password
+        self._token = ""
+
+    @property
+    def password(self) -> str:
+        """
+        What a person types beside `username`.
+        """
+        return self._password()
+
+    def check(self) -> None:
+        """
+        Raise if waiting any longer is pointless; here it never is.
+        """
+
+    def token(self) -> str:
+        """
+        Return a bearer token, the same until it is refused.
+        """
+        if not self._token:
+            login = {"username": self.username, "password": self.password}
+            self._token = self._send("POST", "/auth/token", login)["access_token"]
+        return self._token
+
+    def get(self, path: str, **query: object) -> Any:
+        """
+        Return what ``GET /api/v2`` + *path* answers; a *query* of `None` is left out.
+        """
+        given = {name: value for name, value in query.items() if value is not None}
+        return self._call("GET", f"{path}?{urlencode(given, doseq=True)}" if given else path)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """
+        Return what ``POST /api/v2`` + *path* with *body* answers.
+        """
+        return self._call("POST", path, body)
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """
+        Return what ``PATCH /api/v2`` + *path* with *body* answers.
+        """
+        return self._call("PATCH", path, body)
+
+    def healthy(self) -> dict[str, str | None]:
+        """
+        Return the state of each component as Airflow itself sees it.
+        """
+        answer = self._send("GET", "/api/v2/monitor/health")
+        return {name: report["status"] for name, report in answer.items() if report}
+
+    def import_errors(self) -> dict[str, str]:
+        """
+        Return the trace of each DAG file that cannot be imported, by file name.
+        """
+        errors = self.get("/importErrors", limit=_PAGE)["import_errors"]
+        return {error["filename"]: error["stack_trace"] for error in errors}
+
+    def wait_for_dag(self, dag_id: str, *, timeout: float = 120.0) -> None:
+        """
+        Wait until *dag_id* is known.
+
+        Raises:
+            StackError: If it does not come; tells of files that cannot be imported.
+        """
+        broken_since: list[float] = []
+
+        def probe() -> bool | None:
+            try:
+                self.get(f"/dags/{_part(dag_id)}")
+            except ApiError as error:
+                if error.status != HTTPStatus.NOT_FOUND:
+                    raise
+            else:
+                return True
+            if errors := self.import_errors():
+                broken_since.append(time.monotonic())
+                if broken_since[-1] - broken_since[0] > _IMPORT_ERROR_PATIENCE_S:
+                    raise StackError(_missing(dag_id, errors))
+            else:
+                broken_since.clear()
+            return None
+
+        self.until(probe, timeout=timeout, what=f"DAG {dag_id} must be found")
+
+    def trigger(
+        self,
+        dag_id: str,
+        conf: Mapping[str, Any] | None = None,
+        *,
+        run_id: str | None = None,
+    ) -> str:
+        """
+        Unpause *dag_id*, start it, and return the run's id.
+        """
+        dag = f"/dags/{_part(dag_id)}"
+        self.patch(dag, {"is_paused": False})
+        body = {"logical_date": None, "dag_run_id": run_id, "conf": dict(conf or {})}
+        started: str = self.post(f"{dag}/dagRuns", body)["dag_run_id"]
+        return started
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """
+        Return the DAG run as it stands.
+        """
+        found: dict[str, Any] = self.get(_run(dag_id, run_id))
+        return found
+
+    def wait(
+        self,
+        dag_id: str,
+        run_id: str,
+        *,
+        timeout: float = 600.0,
+        on_tick: Callable[[dict[str, Any]], None] | None = None,
+        interval: float = 1.0,
+    ) -> str:
+        """
+        Wait until the run has ended, and return its state.
+
+        Args:
+            dag_id: The DAG.
+
+            run_id: The run.
+
+            timeout: In seconds; then `StackError`.
+
+            on_tick: Called with the run as it stands, every *interval*.
+
+            interval: In seconds.
+        """
+
+        def probe() -> str | None:
+            run = self.run(dag_id, run_id)
+            if on_tick:
+                on_tick(run)
+            return run["state"] if run["state"] in {"success", "failed"} else None
+
+        what = f"run {run_id} of {dag_id} must end"
+        return self.until(probe, timeout=timeout, what=what, interval=interval)
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """
+        Return all task instances of the run, mapped ones included.
+        """
+        path, found = f"{_run(dag_id, run_id)}/taskInstances", list[dict[str, Any]]()
+        while True:
+            page = self.get(path, limit=_PAGE, offset=len(found), order_by="id")
+            found += page["task_instances"]
+            if not page["task_instances"] or len(found) >= page["total_entries"]:
+                return found
+
+    def xcom(
+        self,
+        dag_id: str,
+        run_id: str,
+        task_id: str,
+        *,
+        key: str = "return_value",
+        map_index: int = -1,
+    ) -> Any:
+        """
+        Return what a task pushed.
+        """
+        path = f"{_run(dag_id, run_id)}/taskInstances/{_part(task_id)}/xcomEntries/{_part(key)}"
+        return self.get(path, map_index=map_index, deserialize=False)["value"]
+
+    def result(self, dag_id: str, run_id: str) -> Any:
+        """
+        Return the result of an ended run (what its task marked as result returned).
+        """
+        answer = self._call("GET", f"{_run(dag_id, run_id)}/wait?interval=1", lines=True)
+        results = answer[-1].get("results") or {}
+        return next(iter(results.values()), None)
+
+    def log(self, instance: Mapping[str, Any]) -> list[str]:
+        """
+        Return the lines that the latest try of a task instance logged.
+        """
+        run = _run(instance["dag_id"], instance["dag_run_id"])
+        path = f"{run}/taskInstances/{_part(instance['task_id'])}/logs/{instance['try_number']}"
+        answer = self.get(path, map_index=instance["map_index"], full_content=True)
+        entries = answer["content"]
+        return [entry if isinstance(entry, str) else _line(entry) for entry in entries]
+
+    def until(
+        self,
+        probe: Callable[[], _Found | None],
+        *,
+        timeout: float,
+        what: str,
+        interval: float = 1.0,
+    ) -> _Found:
+        """
+        Ask *probe* again and again until it returns something.
+
+        Args:
+            probe: Returns `None` for "not yet". An `ApiError` that may pass
+                counts as that too.
+
+            timeout: In seconds; then `StackError` says that *what* did not come.
+
+            what: "X must Y".
+
+            interval: In seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            self.check()
+            trouble = ""
+            try:
+                found = probe()
+            except ApiError as error:
+                if not error.may_pass:
+                    raise
+                trouble = f" ({error})"
+            else:
+                if found is not None:
+                    return found
+            if time.monotonic() >= deadline:
+                raise StackError(f"{what} within {timeout:g} s{trouble}")
+            time.sleep(interval)
+
+    def _call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, lines: bool = False
+    ) -> Any:
+        try:
+            return self._send(method, f"/api/v2{path}", body, token=self.token(), lines=lines)
+        except ApiError as error:
+            if error.status != HTTPStatus.UNAUTHORIZED:
+                raise
+        self._token = ""
+        return self._send(method, f"/api/v2{path}", body, token=self.token(), lines=lines)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        token: str = "",
+        lines: bool = False,
+    ) -> Any:
+        headers = {"Accept": "application/x-ndjson" if lines else "application/json"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        request = urllib.request.Request(  # noqa: S310 - our own api-server's address
+            self.url + path,
+            method=method,
+            headers=headers,
+            data=None if body is None else json.dumps(body).encode(),
+        )
+        try:
+            with _open(request, timeout=60) as response:
+                text = response.read().decode()
+        except urllib.error.HTTPError as error:
+            answer = f"got {error.code}: {error.read().decode(errors='replace')[:2000]}"
+            raise ApiError(f"{method} {path} must succeed, {answer}", status=error.code) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise ApiError(f"{method} {path} must be answered, got {error!r}") from None
+        if lines:
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
+        return json.loads(text) if text else None
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _run(dag_id: str, run_id: str) -> str:
+    return f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}"
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    level = entry.get("level")
+    return f"{level}: {entry['event']}" if level else str(entry["event"])
+
+
+def _missing(dag_id: str, errors: Mapping[str, str]) -> str:
+    traces = "\n".join(f"{name}:\n{trace.rstrip()}" for name, trace in errors.items())
+    return f"DAG {dag_id} must be found, got import errors\n{traces}"
