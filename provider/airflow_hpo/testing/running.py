@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from airflow_hpo.testing.processes import Family
+from airflow_hpo.testing.family import Family
 from airflow_hpo.testing.rest import AirflowRest
 
 __all__ = ["GRACE_S", "STATE", "Airflow", "AttachedStack"]
@@ -39,6 +39,13 @@ class Airflow(AirflowRest):
         Where the studies are that tasks of this Airflow keep, unless told otherwise.
         """
         return f"sqlite:///{self.home / 'hpo' / 'studies.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """
+        Where those tasks keep trials' files and reports, unless told otherwise.
+        """
+        return self.home / "hpo" / "studies"
 
     def log_file(self, component: str) -> Path:
         """

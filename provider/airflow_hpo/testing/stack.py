@@ -29,7 +29,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
-from airflow_hpo.testing.processes import MARK
+from airflow_hpo.testing.family import MARK
 from airflow_hpo.testing.rest import StackError
 from airflow_hpo.testing.running import GRACE_S, STATE, Airflow, AttachedStack
 
