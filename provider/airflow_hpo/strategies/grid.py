@@ -93,6 +93,8 @@ class GridStrategy:
         lattice = Lattice(space)
         if not lattice.countable:
             raise ValueError(f"a grid must be countable, got {_uncountable_names(space)}")
+        if count < 1:
+            return []
         if self.options.order == "shuffled":
             return _shuffled(space, lattice, trials, count, seed=seed)
         return _sequential(space, lattice, trials, count)

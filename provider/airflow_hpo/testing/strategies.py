@@ -12,13 +12,14 @@ Run as a program it prints what strategies suggest, for comparing processes.
 from __future__ import annotations
 
 import copy
-import functools
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -26,162 +27,20 @@ import pytest
 
 from airflow_hpo.errors import SpaceExhaustedError
 from airflow_hpo.model.blueprint import StrategySpec
-from airflow_hpo.model.distribution import (
-    Categorical,
-    Constant,
-    Distribution,
-    Float,
-    Int,
-    LogNormal,
-    Normal,
-)
+from airflow_hpo.model.distribution import Categorical, Constant, Distribution, Int
 from airflow_hpo.model.objective import Objective
-from airflow_hpo.model.space import Parameter, Space
-from airflow_hpo.model.trial import Measurement, Suggestion, Trial, TrialState
+from airflow_hpo.model.space import Space
+from airflow_hpo.model.trial import Suggestion, Trial, TrialState
 from airflow_hpo.model.values import Value, canonical
 from airflow_hpo.strategies import create_strategy
 from airflow_hpo.strategies._lattice import Lattice
-from airflow_hpo.strategies.base import Setting, Strategy
+from airflow_hpo.strategies.base import Options, Setting, Strategy, Support
 from airflow_hpo.strategies.support import unsupported
+from airflow_hpo.testing.spaces import IMPOSSIBLE, SPACES, TINY, make_history, sample
 
-__all__ = ["IMPOSSIBLE", "SPACES", "TINY", "StrategyContract", "make_history"]
+__all__ = ["StrategyContract"]
 
 OBJECTIVES = (Objective(metric="loss", direction="minimize"),)
-
-
-def _space(*constraints: str, **distributions: Distribution | Parameter) -> Space:
-    return Space(
-        parameters=tuple(
-            item if isinstance(item, Parameter) else Parameter(name=name, distribution=item)
-            for name, item in distributions.items()
-        ),
-        constraints=constraints,
-    )
-
-
-def _child(name: str, distribution: Distribution, **when: Sequence[Value]) -> Parameter:
-    return Parameter(
-        name=name,
-        distribution=distribution,
-        when={parent: tuple(values) for parent, values in when.items()},
-    )
-
-
-SPACES: Mapping[str, Space] = {
-    "floats": _space(
-        rate=Float(low=1e-5, high=1e-1, log=True), drop=Float(low=-1, high=1), fixed=Constant(value=3)
-    ),
-    "steps": _space(
-        drop=Float(low=0, high=0.9, step=0.1),
-        ratio=Float(low=1, high=9.5, step=0.5, log=True),
-        depth=Int(low=-3, high=21, step=4),
-    ),
-    "ints": _space(
-        hidden=Int(low=1, high=4096, log=True),
-        width=Int(low=2, high=50, step=3, log=True),
-        layers=Int(low=0, high=9),
-    ),
-    "choices": _space(
-        size=Categorical(choices=(1, 1.0, True, "1", None), weights=(3, 1, 1, 1, 0.5)),
-        kind=Categorical(choices=("relu", "tanh", "never"), weights=(1, 2, 0)),
-        shape=Categorical(choices=([8, 8], [16], {"a": 1})),
-        layers=Int(low=1, high=9),
-    ),
-    "normals": _space(
-        width=Normal(mean=64, deviation=16),
-        bins=Normal(mean=0, deviation=90, step=0.5),
-        decay=LogNormal(mean=-3, deviation=2),
-    ),
-    # A child stands before its parent, another has two parents.
-    "conditional": _space(
-        momentum=_child("momentum", Float(low=0.5, high=0.9, step=0.1), optimizer=["sgd"]),
-        optimizer=Categorical(choices=("sgd", "adam", "none")),
-        beta=_child("beta", Int(low=1, high=30), optimizer=["adam"]),
-        slow=_child("slow", Categorical(choices=(True, False)), optimizer=["sgd", "adam"]),
-        warmup=_child("warmup", Int(low=1, high=30), slow=[True], optimizer=["adam"]),
-    ),
-    "constrained": _space(
-        "low < high",
-        "low * width <= 40",
-        low=Int(low=1, high=20),
-        high=Int(low=1, high=20),
-        width=Categorical(choices=(1, 2, 4)),
-    ),
-    "continuous and constrained": _space(
-        "x + y <= 1", x=Float(low=0, high=1), y=Float(low=0, high=1), z=Int(low=0, high=3)
-    ),
-    "wide": _space(
-        a=Int(low=0, high=10**6), b=Int(low=0, high=10**6), c=Float(low=0, high=1, step=0.001)
-    ),
-}
-"""Spaces that a strategy of that ability must search, each with room for 64."""
-
-TINY: Mapping[str, tuple[Space, int]] = {
-    "one point": (_space(only=Categorical(choices=("a",)), fixed=Constant(value=2.0)), 1),
-    "nothing to search": (_space(fixed=Constant(value="x")), 1),
-    "one real number": (_space(x=Float(low=0.5, high=0.5)), 1),
-    "three points": (_space(x=Int(low=1, high=3)), 3),
-    "two by three": (_space(x=Float(low=0, high=1, step=0.5), y=Int(low=0, high=1)), 6),
-    "weight zero": (_space(x=Categorical(choices=("a", "b", "c"), weights=(1, 0, 1e-9))), 2),
-    "two branches": (
-        _space(
-            kind=Categorical(choices=("a", "b")), depth=_child("depth", Int(low=1, high=3), kind=["a"])
-        ),
-        4,
-    ),
-    "one of a thousand": (_space("x == 617", x=Int(low=0, high=999)), 1),
-    "one of a million": (
-        _space("a * 1000 + b == 617001", a=Int(low=0, high=999), b=Int(low=0, high=999)),
-        1,
-    ),
-}
-"""Spaces with their exact number of configurations."""
-
-IMPOSSIBLE: Mapping[str, Space] = {
-    "few": _space("x > 3", x=Int(low=1, high=3)),
-    "contradiction": _space("1 > 2", x=Int(low=1, high=3)),
-    "real": _space("x > 3", x=Float(low=1, high=3)),
-}
-"""Spaces whose constraints nothing satisfies."""
-
-
-def make_history(
-    space: Space, count: int, *, states: Sequence[TrialState] = tuple(TrialState)
-) -> list[Trial]:
-    """
-    Return *count* trials of *space* that went through *states* in turn.
-    """
-    rng = random.Random(count)
-    trials = []
-    for number in range(count):
-        state = states[number % len(states)]
-        value = rng.uniform(-1, 1)
-        complete = state is TrialState.COMPLETE
-        measured = state not in {TrialState.WAITING, TrialState.FAILED, TrialState.INFEASIBLE}
-        measurements = (Measurement({"loss": value, "epoch": 1}, time=1.0, resource=number % 4),)
-        trials.append(
-            Trial(
-                number,
-                _sample(space, rng),
-                state,
-                sampler="random",
-                values=(value,) if complete else None,
-                metrics={"loss": value} if measured else {},
-                measurements=measurements if measured else (),
-            )
-        )
-    return trials
-
-
-def _sample(space: Space, rng: random.Random) -> dict[str, Value]:
-    while True:
-        values = {
-            parameter.name: parameter.distribution.from_unit(rng.random())
-            for parameter in space.parameters
-        }
-        configuration = space.arrange(values)
-        if space.satisfies_constraints(configuration):
-            return configuration
 
 
 def _make(name: str, options: Mapping[str, Any], *, startup_trials: int = 4) -> Strategy:
@@ -218,26 +77,294 @@ class StrategyContract:
     Attributes:
         names: As in a blueprint: names of the table, or ``module:Class``.
 
-        unseeded: Those of them that always suggest the same.
+        unseeded: Those that suggest the same whatever the seed.
+
+        listed: Those that try what their options list and nothing else.
     """
 
     names: ClassVar[Sequence[str]] = ()
     unseeded: ClassVar[Sequence[str]] = ("grid", "manual")
+    listed: ClassVar[Sequence[str]] = ("manual",)
 
     def options_for(self, name: str, space: Space) -> Mapping[str, Any]:
         """
         Return the options with which *name* searches *space*.
         """
-        if name != "manual":
+        if name not in self.listed:
             return {}
         lattice = Lattice(space)
-        rng = random.Random(0)
-        if lattice.countable and (found := list(islice(lattice.walk(), 201))) and len(found) <= 200:
-            return {"configurations": found}
-        return {"configurations": [_sample(space, rng) for _ in range(100)]}
+        if lattice.countable and len(listing := list(islice(lattice.walk(), 101))) <= 100:
+            return {"configurations": listing}
+        rng = random.Random(0)  # noqa: S311 - no secret
+        draws = [sample(space, rng) for _ in range(400)]
+        return {"configurations": list({canonical(draw): draw for draw in draws}.values())[:100]}
 
     def make(self, name: str, space: Space) -> Strategy:
         """
         Return the strategy under test.
         """
         return _make(name, self.options_for(name, space))
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """
+        Pair every strategy with every space of the kind that it supports.
+        """
+        tables: Mapping[str, Mapping[str, Any]] = {
+            "space": SPACES,
+            "tiny": TINY,
+            "impossible": IMPOSSIBLE,
+        }
+        kind = next((kind for kind in tables if kind in metafunc.fixturenames), None)
+        if "name" not in metafunc.fixturenames:
+            return
+        if kind is None:
+            metafunc.parametrize("name", self.names)
+            return
+        pairs = [
+            pytest.param(name, item, id=f"{name}-{title}")
+            for name in self.names
+            for title, item in tables[kind].items()
+            if _supports(name, item) and not (kind == "impossible" and name in self.listed)
+        ]
+        metafunc.parametrize(("name", kind), pairs)
+
+    def test_what_it_can_do_is_declared(self, name):
+        """
+        Its options are a model and its abilities are declared on the class.
+        """
+        strategy = self.make(name, SPACES["ints"])
+
+        assert isinstance(strategy, Strategy)
+        assert isinstance(strategy.support, Support)
+        assert issubclass(strategy.options_class, Options)
+
+    def test_unknown_options_are_refused(self, name):
+        """
+        An option that does not exist is named, not ignored.
+        """
+        options = {**self.options_for(name, SPACES["ints"]), "no_such_option": 1}
+
+        with pytest.raises(ValueError, match="no_such_option"):
+            _make(name, options)
+
+    def test_suggestions_are_allowed(self, name, space):
+        """
+        Each has a value for each active parameter, in order, and breaks nothing.
+        """
+        for trials in (make_history(space, 0), make_history(space, 24)):
+            for suggestion in self.make(name, space).suggest(space, trials, 6, seed=1):
+                configuration = suggestion.configuration
+                assert list(space.problems(configuration)) == []
+                assert list(configuration) == [key for key in space.by_name if key in configuration]
+
+    def test_values_are_plain_and_of_their_type(self, name, space):
+        """
+        Values are what the distribution speaks, and survive JSON as they are.
+        """
+        trials = make_history(space, 24)
+
+        for suggestion in self.make(name, space).suggest(space, trials, 6, seed=2):
+            assert suggestion.sampler
+            text = json.dumps(suggestion.configuration)
+            assert json.dumps(json.loads(text)) == text
+            for key, value in suggestion.configuration.items():
+                _check_type(space.by_name[key].distribution, value)
+
+    def test_no_configuration_twice(self, name, space):
+        """
+        Neither within a batch nor beside the history, whatever became of it.
+        """
+        trials = make_history(space, 24)
+        known = {canonical(trial.configuration) for trial in trials}
+
+        found = self.make(name, space).suggest(space, trials, 8, seed=3)
+
+        labels = [canonical(suggestion.configuration) for suggestion in found]
+        assert len(set(labels)) == len(labels) == 8
+        assert not known & set(labels)
+
+    def test_same_seed_same_suggestions(self, name, space):
+        """
+        A new object with the same seed suggests the same from the same history.
+        """
+        trials = make_history(space, 24)
+
+        first = self.make(name, space).suggest(space, trials, 4, seed=4)
+        second = self.make(name, space).suggest(space, tuple(trials), 4, seed=4)
+
+        assert _configurations(first) == _configurations(second)
+        assert [item.sampler for item in first] == [item.sampler for item in second]
+
+    def test_another_seed_other_suggestions(self, name, space):
+        """
+        The seed decides, for start-up trials and for later ones.
+        """
+        for count in (0, 24):
+            trials = make_history(space, count)
+            first = self.make(name, space).suggest(space, trials, 4, seed=5)
+            second = self.make(name, space).suggest(space, trials, 4, seed=6)
+            same = _configurations(first) == _configurations(second)
+            assert same == (name in self.unseeded)
+
+    def test_history_is_left_alone(self, name, space):
+        """
+        Neither the trials nor the space are changed.
+        """
+        trials = make_history(space, 24)
+        before, dumped = copy.deepcopy(trials), space.model_dump_json()
+
+        self.make(name, space).suggest(space, trials, 2, seed=7)
+
+        assert trials == before
+        assert space.model_dump_json() == dumped
+
+    def test_order_within_mappings_does_not_matter(self, name, space):
+        """
+        A history whose mappings were filled in another order says the same.
+        """
+        trials = make_history(space, 24)
+        reordered = [
+            replace(
+                trial,
+                configuration=dict(reversed(trial.configuration.items())),
+                metrics=dict(reversed(trial.metrics.items())),
+            )
+            for trial in trials
+        ]
+
+        first = self.make(name, space).suggest(space, trials, 2, seed=8)
+        second = self.make(name, space).suggest(space, reordered, 2, seed=8)
+
+        assert _configurations(first) == _configurations(second)
+
+    def test_one_by_one_draws_the_same_start(self, name, space):
+        """
+        Start-up trials do not depend on how many were asked for together.
+        """
+        together = self.make(name, space).suggest(space, [], 4, seed=9)
+        trials: list[Trial] = []
+        for _ in range(4):
+            trials = _follow(trials, self.make(name, space).suggest(space, trials, 1, seed=9))
+
+        assert _configurations(together) == [json.dumps(trial.configuration) for trial in trials]
+
+    def test_any_history_will_do(self, name, space):
+        """
+        A history of one state only, whichever, gives a full batch.
+        """
+        for state in TrialState:
+            trials = make_history(space, 12, states=[state])
+            assert len(self.make(name, space).suggest(space, trials, 2, seed=10)) == 2
+
+    def test_wide_batch(self, name, space):
+        """
+        A batch of 64 is full and has no configuration twice.
+        """
+        trials = make_history(space, 7)
+
+        found = self.make(name, space).suggest(space, trials, 64, seed=11)
+
+        assert len({canonical(suggestion.configuration) for suggestion in found}) == 64
+
+    def test_nothing_asked_nothing_given(self, name, space):
+        """
+        A count of zero is answered with no suggestion.
+        """
+        assert list(self.make(name, space).suggest(space, [], 0, seed=12)) == []
+
+    @pytest.mark.parametrize("count", [0, 9])
+    def test_tiny_space_is_used_up_and_then_empty(self, name, tiny, count):
+        """
+        Fewer come back only when each configuration has been suggested once.
+        """
+        space, size = tiny
+        trials = make_history(space, count)
+        tried = {canonical(trial.configuration) for trial in trials}
+        strategy = self.make(name, space)
+
+        found = strategy.suggest(space, trials, size + 9, seed=13)
+
+        labels = {canonical(suggestion.configuration) for suggestion in found}
+        assert len(labels) == len(found)
+        assert not labels & tried
+        assert len(labels | tried) == size
+        assert list(strategy.suggest(space, _follow(trials, found), 3, seed=13)) == []
+
+    def test_limit_is_never_too_low(self, name, tiny):
+        """
+        The limit is the number of configurations, where it is known.
+        """
+        space, size = tiny
+
+        assert self.make(name, space).limit(space) in {size, None}
+
+    def test_impossible_constraints_are_told(self, name, impossible):
+        """
+        Where nothing satisfies the constraints, that is an error with them in it.
+        """
+        strategy = self.make(name, impossible)
+
+        with pytest.raises(SpaceExhaustedError, match=re.escape(impossible.constraints[0])):
+            strategy.suggest(impossible, [], 2, seed=14)
+
+    @pytest.mark.parametrize("hash_seed", ["0", "4242"])
+    def test_same_in_another_process(self, hash_seed):
+        """
+        Neither the process nor the hash seed has any influence.
+        """
+        jobs = tuple(
+            (name, title, json.dumps(self.options_for(name, space)))
+            for name in self.names
+            for title, space in SPACES.items()
+            if _supports(name, space)
+        )
+
+        assert _elsewhere(jobs, hash_seed) == [_digest(*job) for job in jobs]
+
+
+def _supports(name: str, item: Space | tuple[Space, int]) -> bool:
+    space = item if isinstance(item, Space) else item[0]
+    return not unsupported(name, space=space, objectives=OBJECTIVES, mode="batch")
+
+
+def _check_type(distribution: Distribution, value: Value) -> None:
+    if isinstance(distribution, Categorical):
+        assert canonical(value) in map(canonical, distribution.choices)
+    elif isinstance(distribution, Constant):
+        assert canonical(value) == canonical(distribution.value)
+    else:
+        assert type(value) is (int if isinstance(distribution, Int) else float)
+
+
+def _digest(name: str, title: str, options: str) -> str:
+    """
+    Return what strategy *name* suggests for a history of every state.
+    """
+    space = SPACES[title]
+    strategy = _make(name, json.loads(options))
+    return json.dumps(
+        [
+            _configurations(strategy.suggest(space, make_history(space, count), 3, seed=15))
+            for count in (0, 24)
+        ]
+    )
+
+
+def _elsewhere(jobs: Sequence[tuple[str, str, str]], hash_seed: str) -> list[str]:
+    """
+    Return the digests of *jobs* as another process computes them.
+    """
+    done = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-m", __name__],
+        input=json.dumps(jobs),
+        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    digests: list[str] = json.loads(done.stdout)
+    return digests
+
+
+if __name__ == "__main__":
+    json.dump([_digest(*job) for job in json.load(sys.stdin)], sys.stdout)
