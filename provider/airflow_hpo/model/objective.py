@@ -75,7 +75,10 @@ class Objective(Document):
         match = _MEAN_LAST.fullmatch(self.value)
         count = int(match.group(1)) if match else 1
         tail = usable[-count:]
-        return math.fsum(tail) / len(tail)
+        try:
+            return math.fsum(tail) / len(tail)
+        except OverflowError:  # the sum of diverged losses may be beyond every float
+            return math.fsum(value / len(tail) for value in tail)
 
     def loss(self, value: float) -> float:
         """

@@ -229,7 +229,7 @@ def to_number(value: Value) -> float | None:
         return None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # an integer may be beyond every float
         return None
     return number if math.isfinite(number) else None
 
