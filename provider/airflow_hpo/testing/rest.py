@@ -139,25 +139,28 @@ class AirflowRest:
         Raises:
             StackError: If it does not come; tells of files that cannot be imported.
         """
-        broken_since: list[float] = []
+        what = f"DAG {dag_id} must be found"
+        broken_since: float | None = None
 
         def probe() -> bool | None:
-            try:
-                self.get(f"/dags/{_part(dag_id)}")
-            except ApiError as error:
-                if error.status != HTTPStatus.NOT_FOUND:
-                    raise
-            else:
+            nonlocal broken_since
+            if self._has(dag_id):
                 return True
-            if errors := self.import_errors():
-                broken_since.append(time.monotonic())
-                if broken_since[-1] - broken_since[0] > _IMPORT_ERROR_PATIENCE_S:
-                    raise StackError(_missing(dag_id, errors))
-            else:
-                broken_since.clear()
+            if not self.import_errors():
+                broken_since = None
+                return None
+            broken_since = broken_since or time.monotonic()
+            if time.monotonic() - broken_since > _IMPORT_ERROR_PATIENCE_S:
+                raise StackError(what)
             return None
 
-        self.until(probe, timeout=timeout, what=f"DAG {dag_id} must be found")
+        try:
+            self.until(probe, timeout=timeout, what=what)
+        except ApiError:
+            raise
+        except StackError as error:
+            traces = "".join(f"\n{file}:\n{text}" for file, text in self.import_errors().items())
+            raise StackError(f"{error}{traces}") from None
 
     def trigger(
         self,
@@ -297,6 +300,15 @@ class AirflowRest:
                 raise StackError(f"{what} within {timeout:g} s{trouble}")
             time.sleep(interval)
 
+    def _has(self, dag_id: str) -> bool:
+        try:
+            self.get(f"/dags/{_part(dag_id)}")
+        except ApiError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return False
+        return True
+
     def _call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, lines: bool = False
     ) -> Any:
@@ -352,8 +364,3 @@ def _run(dag_id: str, run_id: str) -> str:
 def _line(entry: Mapping[str, Any]) -> str:
     level = entry.get("level")
     return f"{level}: {entry['event']}" if level else str(entry["event"])
-
-
-def _missing(dag_id: str, errors: Mapping[str, str]) -> str:
-    traces = "\n".join(f"{name}:\n{trace.rstrip()}" for name, trace in errors.items())
-    return f"DAG {dag_id} must be found, got import errors\n{traces}"
