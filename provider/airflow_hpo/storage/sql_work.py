@@ -46,10 +46,12 @@ __all__ = [
 def _insert_new(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """
     Return an insert that leaves alone what is there already.
+
+    Inline, as it would otherwise return the new keys and not count them.
     """
     if connection.dialect.name == "sqlite":
-        return sqlite.insert(table).on_conflict_do_nothing()
-    return postgresql.insert(table).on_conflict_do_nothing()
+        return sqlite.insert(table).on_conflict_do_nothing().inline()
+    return postgresql.insert(table).on_conflict_do_nothing().inline()
 
 
 def _find(connection: Connection, study: str, *, lock: bool = False) -> Row[Any]:
@@ -93,8 +95,9 @@ def create(
     """
     now = time.time()
     row = {"name": study, "definition": definition, "seed": seed, "plan": plan, "created": now}
-    made = connection.execute(_insert_new(connection, schema.study), row).rowcount == 1
-    if made:
+    options = {"preserve_rowcount": True}
+    statement = _insert_new(connection, schema.study)
+    if connection.execute(statement, row, execution_options=options).rowcount == 1:
         _keep_events(connection, _find(connection, study).id, [Event("created", now)])
     return load(connection, study)
 

@@ -1,83 +1,102 @@
 """
-Finding again the processes that were started, their descendants, and nothing else.
+Real processes that begin at the same moment, and one that can be killed.
 
-A process id alone proves nothing (ids are reused) and process groups are left by
-those who make their own; what a process inherits is its environment.
+What a promise about several processes is tested with: threads share too much,
+and a forked copy of a test run even more.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import time
-from collections.abc import Iterable
+import pickle
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-__all__ = ["MARK", "Family"]
+__all__ = ["let_go", "run_together", "start_process"]
 
-MARK = "AIRFLOW_HPO_STACK"
-"""The environment variable that holds the mark."""
+_ROOT = Path(__file__).parents[2]
+_CODE = "from airflow_hpo.testing.processes import _main; _main()"
 
 
-class Family:
+def start_process(task: Callable[[], object]) -> subprocess.Popen[bytes]:
     """
-    All processes that carry one mark: those that were started, and their descendants.
+    Start a process that calls *task* once it is told to, by `let_go`.
+
+    What the task prints comes on its standard output, what it returned last.
 
     Args:
-        identity: What makes the mark unlike any other.
+        task: Must be picklable, as must what it returns.
     """
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    process = subprocess.Popen(  # noqa: S603 - ourselves
+        [sys.executable, "-c", _CODE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(pickle.dumps(task))
+    process.stdin.flush()
+    return process
 
-    def __init__(self, identity: str) -> None:
-        self.identity = identity
 
-    def mark(self, component: str) -> str:
-        """
-        Return the mark of one component.
-        """
-        return f"{self.identity}/{component}"
+def let_go(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """
+    Let *processes* call their tasks, once all of them are ready to.
+    """
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdin = None  # or `communicate` would close it again
 
-    def pids(self, component: str = "") -> set[int]:
-        """
-        Return the living ones, or those of one component.
-        """
-        import psutil
 
-        wanted, found = self.mark(component), set[int]()
-        for process in psutil.process_iter():
-            try:
-                mark = process.environ().get(MARK, "")
-            except (psutil.Error, OSError):  # ended meanwhile, or somebody else's
-                continue
-            if mark == wanted or (not component and mark.startswith(wanted)):
-                found.add(process.pid)
-        return found
+def run_together(tasks: Sequence[Callable[[], Any]], *, timeout_s: float = 120) -> list[Any]:
+    """
+    Call every task in a process of its own, all at once; return what they return.
 
-    def signal(self, number: signal.Signals, component: str = "") -> None:
-        """
-        Send *number* to each of them.
-        """
-        for pid in self.pids(component):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+    Args:
+        tasks: Each must be picklable, as must what it returns.
 
-    def kill(self, component: str = "") -> None:
-        """
-        Kill all of them, those too that are born meanwhile.
-        """
-        deadline = time.monotonic() + 10
-        while self.pids(component) and time.monotonic() < deadline:
-            self.signal(signal.SIGKILL, component)
-            time.sleep(0.05)
+        timeout_s: How long any of them may take.
 
-    def end(self, groups: Iterable[int], *, grace: float) -> None:
-        """
-        Ask the process *groups* of components to end; returns when they have or *grace* is over.
-        """
-        leaders = set(groups) & self.pids()
-        for leader in leaders:
-            # With the group go the executor's workers, which would wait for their tasks.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(leader, signal.SIGTERM)
-        deadline = time.monotonic() + grace
-        while leaders & self.pids() and time.monotonic() < deadline:
-            time.sleep(0.1)
+    Raises:
+        AssertionError: If one raises; its traceback is the message.
+    """
+    processes = [start_process(task) for task in tasks]
+    try:
+        let_go(processes)
+        outputs = [process.communicate(timeout=timeout_s)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    return [_result(output) for output in outputs]
+
+
+def _result(output: bytes) -> Any:
+    assert output, "a process died without a word"
+    returned, failure = pickle.loads(output)  # noqa: S301 - our own process
+    assert failure is None, failure
+    return returned
+
+
+def _main() -> None:
+    task = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent
+    sys.stdout.buffer.write(b"ready\n")
+    sys.stdout.flush()
+    sys.stdin.buffer.read(1)
+    answer: tuple[Any, str | None]
+    try:
+        answer = (task(), None)
+    except BaseException:  # noqa: BLE001 - the parent raises it
+        answer = (None, traceback.format_exc())
+    sys.stdout.buffer.write(pickle.dumps(answer))
+    sys.stdout.flush()
