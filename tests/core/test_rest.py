@@ -211,9 +211,14 @@ def test_result_is_the_last_line(server, api):
 
 def test_logs_are_lines(server, api):
     """
-    Structured log entries become lines of level and event.
+    Structured log entries become lines of level and event, and of exceptions.
     """
-    entries = [{"event": "hello", "level": "info"}, {"event": "::group::"}]
+    error = {"exc_type": "ValueError", "exc_value": "two\nlines", "frames": []}
+    entries = [
+        {"event": "hello", "level": "info"},
+        {"event": "::group::"},
+        {"event": "failed", "level": "error", "error_detail": [error]},
+    ]
     path = "/api/v2/dags/d/dagRuns/r/taskInstances/t.trial/logs/2"
     server.routes[path] = lambda asked: (
         200,
@@ -221,4 +226,10 @@ def test_logs_are_lines(server, api):
     )
     task = {"dag_id": "d", "dag_run_id": "r", "task_id": "t.trial", "try_number": 2, "map_index": 7}
 
-    assert api.log(task) == ["info: hello", "::group::"]
+    assert api.log(task) == [
+        "info: hello",
+        "::group::",
+        "error: failed",
+        "ValueError: two",
+        "lines",
+    ]

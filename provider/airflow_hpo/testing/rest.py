@@ -259,8 +259,8 @@ class AirflowRest:
         run = _run(instance["dag_id"], instance["dag_run_id"])
         path = f"{run}/taskInstances/{_part(instance['task_id'])}/logs/{instance['try_number']}"
         answer = self.get(path, map_index=instance["map_index"], full_content=True)
-        entries = answer["content"]
-        return [entry if isinstance(entry, str) else _line(entry) for entry in entries]
+        lines = (entry if isinstance(entry, str) else _line(entry) for entry in answer["content"])
+        return "\n".join(lines).splitlines()
 
     def until(
         self,
@@ -363,4 +363,12 @@ def _run(dag_id: str, run_id: str) -> str:
 
 def _line(entry: Mapping[str, Any]) -> str:
     level = entry.get("level")
-    return f"{level}: {entry['event']}" if level else str(entry["event"])
+    causes = [f"{error['exc_type']}: {error['exc_value']}" for error in _errors(entry)]
+    return "\n".join([f"{level}: {entry['event']}" if level else str(entry["event"]), *causes])
+
+
+def _errors(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """
+    Return the exceptions that an entry tells of.
+    """
+    return entry.get("error_detail") or []
