@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ReportFiles",
+    "finite",
     "summarise",
     "summary_markdown",
     "to_json",
@@ -260,16 +261,19 @@ def to_json(value: Value) -> str:
 
     JSON has no NaN and no infinity: they become text.
     """
-    return json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _finite(value: Value) -> Value:
+def finite(value: Value) -> Value:
+    """
+    Return *value* with the numbers that JSON does not have as text.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value
 
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_hpo.metrics import Collector
-    from airflow_hpo.model.blueprint import Blueprint
     from airflow_hpo.model.job import JobResult
     from airflow_hpo.model.trial import Measurement, Trial
     from airflow_hpo.runners.base import Runner
@@ -159,6 +158,7 @@ class TrialRun:
             blueprint.trial.metrics,
             resource=None if blueprint.resource is None else blueprint.resource.name,
             workspace=str(folder),
+            since=trial.started,
         )
         if self._called_off is not None:
             return self._called_off
@@ -171,7 +171,9 @@ class TrialRun:
         result = runner.result(handle)
         if result.cancelled and self._called_off is not None:
             return replace(self._called_off, metrics=final_metrics(measurements))
-        return _outcome_of(result, blueprint, measurements)
+        if result.ok:
+            return judge(blueprint.objectives, measurements, notes=collector.notes)
+        return _failed(result, measurements)
 
     def _follow(
         self, trial: Trial, runner: Runner, handle: str, collector: Collector
@@ -207,20 +209,15 @@ class TrialRun:
             self._on_measurement(measurement)
 
 
-def _outcome_of(
-    result: JobResult, blueprint: Blueprint, measurements: Sequence[Measurement]
-) -> Outcome:
+def _failed(result: JobResult, measurements: Sequence[Measurement]) -> Outcome:
     """
-    Return what a job's end and its measurements mean for the trial.
+    Return what a job that did not end well means for the trial.
     """
-    if result.ok:
-        return judge(blueprint.objectives, measurements)
-    failure = result.failure or Failure.INFRASTRUCTURE
     reason = result.reason or ("cancelled" if result.cancelled else "failed without a reason")
     return Outcome(
         TrialState.FAILED,
         metrics=final_metrics(measurements),
         reason=reason,
-        failure=failure,
+        failure=result.failure or Failure.INFRASTRUCTURE,
         exit_code=result.exit_code,
     )
