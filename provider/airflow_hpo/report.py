@@ -237,10 +237,14 @@ def write_csv(rows: Iterable[Mapping[str, Value]], file: TextIO, *, columns: Seq
 
     Text that a spreadsheet would run as a formula is preceded by an apostrophe.
     """
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([_csv_cell(column) for column in columns])
+    plain = csv.writer(file, lineterminator="\n")
+    # A carriage return is quoted by some versions of Python only.
+    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    plain.writerow([_csv_cell(column) for column in columns])
     for row in rows:
-        writer.writerow([_csv_cell(row[column]) for column in columns])
+        cells = [_csv_cell(row[column]) for column in columns]
+        writer = quoted if any("\r" in cell for cell in cells) else plain
+        writer.writerow(cells)
 
 
 def _csv_cell(value: Value) -> str:
