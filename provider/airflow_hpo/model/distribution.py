@@ -10,14 +10,23 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from decimal import Decimal
 from itertools import accumulate
-from statistics import NormalDist
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
 from airflow_hpo.model.base import Document
+from airflow_hpo.model.gaussian import LogNormal, Normal
+from airflow_hpo.model.grid import Grid, grid_from_low, grid_from_zero
+from airflow_hpo.model.scale import (
+    bin_at,
+    bin_middle,
+    blend,
+    check_bounds,
+    clip,
+    is_number,
+    unblend,
+)
 from airflow_hpo.model.values import Value, canonical
 
 __all__ = [
@@ -30,27 +39,11 @@ __all__ = [
     "Normal",
 ]
 
-# The outermost quantiles of a normal distribution that are ever drawn: about
-# eight deviations, so that a unit number of exactly 0 or 1 stays finite.
-_TAIL = 1e-15
+# With more steps, a float in the unit interval could not tell neighbours.
+_MAX_STEPS = 2**53
 
-# The distance in the unit interval that counts as rounding when a value is
-# checked against the grid of its steps.
-_GRID_TOLERANCE = 1e-9
-
-
-def _clip(unit: float) -> float:
-    """
-    Return *unit* inside [0, 1], the last float below 1 at most.
-    """
-    return min(max(unit, 0.0), math.nextafter(1.0, 0.0))
-
-
-def _stepped(low: float, step: float, index: int) -> float:
-    """
-    Return ``low + index * step`` without binary noise (0.3, not 0.30000000000000004).
-    """
-    return float(Decimal(repr(low)) + index * Decimal(repr(step)))
+# Whole numbers beyond these are not whole in most programs that get them.
+_INT_BOUND = 2**63
 
 
 class Float(Document):
@@ -75,14 +68,21 @@ class Float(Document):
 
     @model_validator(mode="after")
     def _bounds(self) -> Float:
-        _check_bounds(self.low, self.high, log=self.log, step=self.step)
+        check_bounds(self.low, self.high, log=self.log, step=self.step)
+        if self.step is not None and self._count() > _MAX_STEPS:
+            raise ValueError(f"step must divide the range into fewer parts, got {self.step}")
         return self
 
     def _count(self) -> int:
+        return int(self._index(self.high)) + 1
+
+    def _index(self, value: float) -> Decimal:
+        """
+        Return how many steps *value* lies above *low*, without binary noise.
+        """
         if self.step is None:
-            raise ValueError("a continuous float has no number of values")
-        span = Decimal(repr(self.high)) - Decimal(repr(self.low))
-        return int(span / Decimal(repr(self.step))) + 1
+            raise ValueError("a continuous float has no steps")
+        return (Decimal(repr(value)) - Decimal(repr(self.low))) / Decimal(repr(self.step))
 
     def size(self) -> int | None:
         """
@@ -99,19 +99,19 @@ class Float(Document):
         if self.low == self.high:
             return (self.low,)
         step = self.step or 0.0
-        return tuple(_stepped(self.low, step, index) for index in range(self._count()))
+        return tuple(stepped(self.low, step, index) for index in range(self._count()))
 
     def from_unit(self, unit: float) -> float:
         """
         Return the value at *unit* of the unit interval.
         """
-        unit = _clip(unit)
+        unit = clip(unit)
         if self.step is not None:
-            return _stepped(self.low, self.step, _bin_at(self, unit, self._count()))
+            return stepped(self.low, self.step, bin_at(self, unit, self._count()))
         if self.log:
-            low, high = math.log(self.low), math.log(self.high)
-            return min(max(math.exp(low + unit * (high - low)), self.low), self.high)
-        return min(max(self.low + unit * (self.high - self.low), self.low), self.high)
+            value = math.exp(blend(math.log(self.low), math.log(self.high), unit))
+            return min(max(value, self.low), self.high)
+        return blend(self.low, self.high, unit)
 
     def to_unit(self, value: Value) -> float:
         """
@@ -120,21 +120,21 @@ class Float(Document):
         if self.low == self.high:
             return 0.5
         if self.step is not None:
-            return _bin_middle(self, round((value - self.low) / self.step), self._count())
+            return bin_middle(self, round(self._index(value)), self._count())
         if self.log:
-            return math.log(value / self.low) / math.log(self.high / self.low)
-        return float((value - self.low) / (self.high - self.low))
+            return unblend(math.log(self.low), math.log(self.high), math.log(value))
+        return unblend(self.low, self.high, value)
 
     def contains(self, value: Value) -> bool:
         """
         Return whether *value* is one that this distribution may take.
         """
-        if not _is_number(value) or not self.low <= value <= self.high:
+        if not is_number(value) or not self.low <= value <= self.high:
             return False
         if self.step is None:
             return True
-        index = (value - self.low) / self.step
-        return abs(index - round(index)) <= _GRID_TOLERANCE * max(1.0, abs(index))
+        index = self._index(value)
+        return abs(index - round(index)) <= GRID_TOLERANCE * max(1, abs(index))
 
     def cast(self, value: Value) -> float:
         """
@@ -156,7 +156,9 @@ class Int(Document):
 
     @model_validator(mode="after")
     def _bounds(self) -> Int:
-        _check_bounds(self.low, self.high, log=self.log, step=self.step)
+        if not -_INT_BOUND <= self.low <= self.high < _INT_BOUND and self.low <= self.high:
+            raise ValueError(f"bounds must fit into 64 bits, got low={self.low}, high={self.high}")
+        check_bounds(self.low, self.high, log=self.log, step=self.step)
         return self
 
     def size(self) -> int:
@@ -175,19 +177,19 @@ class Int(Document):
         """
         Return the value at *unit* of the unit interval.
         """
-        return self.low + self.step * _bin_at(self, _clip(unit), self.size())
+        return self.low + self.step * bin_at(self, clip(unit), self.size())
 
     def to_unit(self, value: Value) -> float:
         """
         Return the place of *value* in the unit interval, middle of its step.
         """
-        return _bin_middle(self, (int(value) - self.low) // self.step, self.size())
+        return bin_middle(self, (int(value) - self.low) // self.step, self.size())
 
     def contains(self, value: Value) -> bool:
         """
         Return whether *value* is one that this distribution may take.
         """
-        if not _is_number(value) or int(value) != value:
+        if not is_number(value) or int(value) != value:
             return False
         return self.low <= value <= self.high and (int(value) - self.low) % self.step == 0
 
@@ -226,9 +228,7 @@ class Categorical(Document):
                 f"got {len(self.weights)} weights for {len(self.choices)} choices"
             )
         if min(self.weights) < 0 or not sum(self.weights) > 0:
-            raise ValueError(
-                f"weights must not be negative nor all zero, got {list(self.weights)}"
-            )
+            raise ValueError(f"weights must not be negative nor all zero, got {list(self.weights)}")
         return self
 
     def _edges(self) -> list[float]:
@@ -262,7 +262,7 @@ class Categorical(Document):
         """
         Return the value at *unit* of the unit interval.
         """
-        index = bisect_right(self._edges(), _clip(unit))
+        index = bisect_right(self._edges(), clip(unit))
         while index >= len(self.choices):  # rounding of the last edge
             index -= 1
         while self.weights is not None and self.weights[index] == 0:
@@ -290,114 +290,6 @@ class Categorical(Document):
         same = [choice for choice in self.choices if choice == value]
         exact = [choice for choice in same if canonical(choice) == canonical(value)]
         return (exact or same or [value])[0]
-
-
-class Normal(Document):
-    """
-    A normally distributed number.
-
-    Args:
-        mean: Of the distribution.
-
-        deviation: Its standard deviation.
-
-        step: Values are rounded to multiples of it; `None` for a continuum.
-    """
-
-    kind: Literal["normal"] = "normal"
-    mean: float
-    deviation: float = Field(gt=0)
-    step: float | None = Field(default=None, gt=0)
-
-    def size(self) -> None:
-        """
-        Return `None`: the values cannot be counted.
-        """
-
-    def values(self) -> tuple[float, ...]:
-        """
-        Refuse: the values cannot be listed.
-        """
-        raise ValueError(f"the values of a {self.kind} distribution cannot be listed")
-
-    def from_unit(self, unit: float) -> float:
-        """
-        Return the quantile at *unit*.
-        """
-        unit = min(max(unit, _TAIL), 1 - _TAIL)
-        return self._round(NormalDist(self.mean, self.deviation).inv_cdf(unit))
-
-    def to_unit(self, value: Value) -> float:
-        """
-        Return the share of the distribution that lies below *value*.
-        """
-        return NormalDist(self.mean, self.deviation).cdf(value)
-
-    def contains(self, value: Value) -> bool:
-        """
-        Return whether *value* is a finite number on the grid of steps.
-        """
-        if not _is_number(value):
-            return False
-        return self.step is None or math.isclose(self._round(value), value, rel_tol=1e-9)
-
-    def cast(self, value: Value) -> float:
-        """
-        Return *value* in the type this distribution speaks.
-        """
-        return float(value)
-
-    def _round(self, value: float) -> float:
-        if self.step is None:
-            return value
-        return _stepped(0.0, self.step, round(value / self.step))
-
-
-class LogNormal(Normal):
-    """
-    A positive number whose natural logarithm is normally distributed.
-
-    Args:
-        mean: Of the natural logarithm (``exp(mean)`` is the median).
-
-        deviation: Of the natural logarithm.
-
-        step: Values are rounded to multiples of it; `None` for a continuum.
-    """
-
-    kind: Literal["lognormal"] = "lognormal"  # type: ignore[assignment]
-
-    @model_validator(mode="after")
-    def _finite(self) -> LogNormal:
-        try:
-            self.from_unit(1.0)
-        except OverflowError:
-            raise ValueError(
-                "mean and deviation are of the natural logarithm and too large, "
-                f"got mean={self.mean}, deviation={self.deviation}"
-            ) from None
-        return self
-
-    def from_unit(self, unit: float) -> float:
-        """
-        Return the quantile at *unit*.
-        """
-        unit = min(max(unit, _TAIL), 1 - _TAIL)
-        return self._round(math.exp(NormalDist(self.mean, self.deviation).inv_cdf(unit)))
-
-    def to_unit(self, value: Value) -> float:
-        """
-        Return the share of the distribution that lies below *value*.
-        """
-        if value <= 0:
-            return 0.0
-        return NormalDist(self.mean, self.deviation).cdf(math.log(value))
-
-    def contains(self, value: Value) -> bool:
-        """
-        Return whether *value* is a number this distribution may take.
-        """
-        return _is_number(value) and value >= 0 and super().contains(value)
 
 
 class Constant(Document):
@@ -449,55 +341,3 @@ Distribution: TypeAlias = Annotated[
     Float | Int | Categorical | Normal | LogNormal | Constant, Field(discriminator="kind")
 ]
 """Any of the distributions; ``kind`` tells which when read from JSON."""
-
-
-def _is_number(value: Value) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return math.isfinite(value)
-
-
-def _check_bounds(low: float, high: float, *, log: bool, step: float | None) -> None:
-    if low > high:
-        raise ValueError(f"low must not exceed high, got low={low}, high={high}")
-    if log and low <= 0:
-        raise ValueError(f"low must be above 0 where log is true, got {low}")
-    if step is not None and step <= 0:
-        raise ValueError(f"step must be above 0, got {step}")
-
-
-def _bin_at(distribution: Float | Int, unit: float, count: int) -> int:
-    """
-    Return which of *count* steps lies at *unit*; on a log scale if asked.
-
-    Each step owns the values nearest to it: the outer ones reach half a step
-    beyond the bounds, so that all are equally likely on a linear scale.
-    """
-    if not distribution.log:
-        return min(int(unit * count), count - 1)
-    left, width = _log_frame(distribution, count)
-    value = math.exp(left + unit * width)
-    step = float(distribution.step or 1)
-    return min(max(round((value - distribution.low) / step), 0), count - 1)
-
-
-def _bin_middle(distribution: Float | Int, index: int, count: int) -> float:
-    """
-    Return the place in the unit interval from which step *index* is drawn.
-    """
-    if not distribution.log:
-        return (index + 0.5) / count
-    left, width = _log_frame(distribution, count)
-    value = distribution.low + index * float(distribution.step or 1)
-    return min(max((math.log(value) - left) / width, 0.0), 1.0)
-
-
-def _log_frame(distribution: Float | Int, count: int) -> tuple[float, float]:
-    """
-    Return start and width of the stretched log range (half a step each side).
-    """
-    step = float(distribution.step or 1)
-    high = distribution.low + (count - 1) * step
-    # Below half of *low* there is nothing to stretch into: log needs > 0.
-    left = math.log(max(distribution.low - step / 2, distribution.low / 2))
-    return left, math.log(high + step / 2) - left

@@ -17,7 +17,8 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from functools import cached_property, lru_cache
+from typing import Any, ClassVar, TypeAlias
 
 __all__ = ["Expression", "Resolve"]
 
@@ -26,6 +27,9 @@ Resolve: TypeAlias = Callable[[str], Any]
 
 _MAX_LENGTH = 10_000
 _MAX_DEPTH = 40
+
+# So much of an expression is shown in messages.
+_SHOWN = 120
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
@@ -96,18 +100,16 @@ class Expression:
             raise ValueError(
                 f"an expression must have at most {_MAX_LENGTH} characters, got {len(text)}"
             )
-        source, aliases = _plain_source(text)
-        try:
-            tree = ast.parse(source, mode="eval").body
-        except (SyntaxError, RecursionError, MemoryError):
-            raise ValueError(f"{text!r} is not a valid expression") from None
-        _check(tree, text, depth=0)
-        return cls(text, tree, aliases)
+        return _parsed(text)
 
     def names(self) -> frozenset[str]:
         """
         Return every name that the expression asks for.
         """
+        return self._names
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
         return frozenset(
             self._aliases[node.id]
             for node in ast.walk(self._tree)
@@ -123,38 +125,54 @@ class Expression:
         except _VALUE_ERRORS:
             return False
 
-    def _value(self, node: ast.expr, resolve: Resolve) -> Any:  # noqa: ANN401 - any JSON value
-        match node:
-            case ast.Constant(value=value):
-                return value
-            case ast.Name(id=alias):
-                return resolve(self._aliases[alias])
-            case ast.BoolOp(op=ast.And(), values=values):
-                return all(self._value(value, resolve) for value in values)
-            case ast.BoolOp(values=values):
-                return any(self._value(value, resolve) for value in values)
-            case ast.Compare(left=left, ops=[kind], comparators=[right]):
-                return self._compared(left, kind, right, resolve)
-            case ast.UnaryOp(op=kind, operand=operand):
-                return self._unary(kind, operand, resolve)
-            case ast.BinOp(left=left, op=kind, right=right):
-                sides = _number(self._value(left, resolve)), _number(self._value(right, resolve))
-                return _ARITHMETIC[type(kind)](*sides)
-            case _:
-                return self._grouped(node, resolve)
+    def _value(self, node: ast.AST, resolve: Resolve) -> Any:  # noqa: ANN401 - any JSON value
+        return self._evaluators[type(node)](self, node, resolve)
 
-    def _grouped(self, node: ast.expr, resolve: Resolve) -> Any:  # noqa: ANN401 - any JSON value
-        match node:
-            case ast.Tuple(elts=items):
-                return tuple(self._value(item, resolve) for item in items)
-            case ast.Set(elts=items):
-                return {self._value(item, resolve) for item in items}
-            case ast.Call(func=ast.Name(id=name), args=arguments):
-                values = [_number(self._value(item, resolve)) for item in arguments]
-                return _FUNCTIONS[name](*values)
-        raise TypeError(type(node).__name__)
+    def _constant(self, node: Any, _resolve: Resolve) -> Any:  # noqa: ANN401 - see _value
+        return node.value
 
-    def _optional(self, node: ast.expr, resolve: Resolve) -> Any:  # noqa: ANN401 - any JSON value
+    def _name(self, node: Any, resolve: Resolve) -> Any:  # noqa: ANN401 - see _value
+        return resolve(self._aliases[node.id])
+
+    def _joined(self, node: Any, resolve: Resolve) -> bool:  # noqa: ANN401 - see _value
+        values = (self._value(value, resolve) for value in node.values)
+        return all(values) if isinstance(node.op, ast.And) else any(values)
+
+    def _arithmetic(self, node: Any, resolve: Resolve) -> Any:  # noqa: ANN401 - see _value
+        left = _number(self._value(node.left, resolve))
+        right = _number(self._value(node.right, resolve))
+        return _ARITHMETIC[type(node.op)](left, right)
+
+    def _tuple(self, node: Any, resolve: Resolve) -> Any:  # noqa: ANN401 - see _value
+        return tuple(self._value(item, resolve) for item in node.elts)
+
+    def _set(self, node: Any, resolve: Resolve) -> Any:  # noqa: ANN401 - see _value
+        return {self._value(item, resolve) for item in node.elts}
+
+    def _call(self, node: Any, resolve: Resolve) -> Any:  # noqa: ANN401 - see _value
+        values = [_number(self._value(item, resolve)) for item in node.args]
+        if len(values) == 1 and node.func.id != "abs":
+            return values[0]
+        return _FUNCTIONS[node.func.id](*values)
+
+    def _unary(self, node: Any, resolve: Resolve) -> Any:  # noqa: ANN401 - see _value
+        if isinstance(node.op, ast.Not):
+            return not self._optional(node.operand, resolve)
+        value = _number(self._value(node.operand, resolve))
+        return -value if isinstance(node.op, ast.USub) else value
+
+    def _compared(self, node: Any, resolve: Resolve) -> bool:  # noqa: ANN401 - see _value
+        # ``missing is None`` is the one way to ask whether a name is there.
+        kind = type(node.ops[0])
+        value = self._optional if kind in {ast.Is, ast.IsNot} else self._value
+        left, right = value(node.left, resolve), value(node.comparators[0], resolve)
+        compare = _COMPARISONS[kind]
+        try:
+            return bool(compare(left, right))
+        except TypeError:
+            return bool(compare(float(left), float(right)))
+
+    def _optional(self, node: ast.AST, resolve: Resolve) -> Any:  # noqa: ANN401 - any JSON value
         """
         Return the value of *node*; a name that is missing is `None`.
         """
@@ -165,23 +183,33 @@ class Expression:
                 return None
             raise
 
-    def _unary(self, kind: ast.unaryop, operand: ast.expr, resolve: Resolve) -> Any:  # noqa: ANN401
-        if isinstance(kind, ast.Not):
-            return not self._optional(operand, resolve)
-        value = _number(self._value(operand, resolve))
-        return -value if isinstance(kind, ast.USub) else value
+    _evaluators: ClassVar[Mapping[type[ast.AST], Callable[..., Any]]] = {
+        ast.Constant: _constant,
+        ast.Name: _name,
+        ast.BoolOp: _joined,
+        ast.BinOp: _arithmetic,
+        ast.UnaryOp: _unary,
+        ast.Compare: _compared,
+        ast.Tuple: _tuple,
+        ast.Set: _set,
+        ast.Call: _call,
+    }
 
-    def _compared(
-        self, left: ast.expr, kind: ast.cmpop, right: ast.expr, resolve: Resolve
-    ) -> bool:
-        # ``missing is None`` is the one way to ask whether a name is there.
-        value = self._optional if isinstance(kind, (ast.Is, ast.IsNot)) else self._value
-        sides = value(left, resolve), value(right, resolve)
-        compare = _COMPARISONS[type(kind)]
-        try:
-            return bool(compare(*sides))
-        except TypeError:
-            return bool(compare(float(sides[0]), float(sides[1])))
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> Expression:
+    # Cached, because a rule is asked about every trial, again and again.
+    source, aliases = _plain_source(text)
+    try:
+        tree = ast.parse(source, mode="eval").body
+    except (SyntaxError, RecursionError, MemoryError):
+        raise ValueError(f"{_quoted(text)} is not a valid expression") from None
+    _check(tree, text, depth=0)
+    return Expression(text, tree, aliases)
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
 
 
 def _number(value: Any) -> Any:  # noqa: ANN401 - any JSON value
@@ -205,30 +233,36 @@ def _plain_source(text: str) -> tuple[str, dict[str, str]]:
     Dotted and dashed names, and Python's own keywords, are names here; as
     aliases they go through Python's parser untouched.
     """
-    aliases: dict[str, str] = {}
+    aliases: dict[str, str] = {}  # by name
     parts: list[str] = []
     position = 0
     while position < len(text):
         token = _TOKEN.match(text, position)
         if token is None or "\n" in token.group():
             raise ValueError(
-                f"{text!r} is not a valid expression: {text[position]!r} "
+                f"{_quoted(text)} is not a valid expression: {text[position]!r} "
                 f"at character {position + 1} is not allowed"
             )
         position = token.end()
-        parts.extend(_python_words(token, text, aliases))
-    return "".join(parts).strip(), aliases
+        if token.lastgroup != "space":
+            parts.append(_python_word(token, text, aliases))
+    # Spaces, so that ``1or`` is not one word to Python.
+    return " ".join(parts), {alias: name for name, alias in aliases.items()}
 
 
-def _python_words(token: re.Match[str], text: str, aliases: dict[str, str]) -> list[str]:
+def _python_word(token: re.Match[str], text: str, aliases: dict[str, str]) -> str:
     word = token.group()
+    if token.lastgroup == "string":
+        return repr(_ESCAPED.sub(lambda match: _ESCAPES.get(match[1], match[0]), word[1:-1]))
     if token.lastgroup != "name" or word in _WORDS:
-        return [word]
+        return word
     if word in _FUNCTIONS and text[token.end() :].lstrip().startswith("("):
-        return [word]
-    alias = next((key for key, name in aliases.items() if name == word), f"n{len(aliases)}_")
-    aliases[alias] = word
-    return [alias]
+        return word
+    return aliases.setdefault(word, f"n{len(aliases)}_")
+
+
+_ESCAPED = re.compile(r"\\(.)")
+_ESCAPES = {"\\": "\\", "'": "'", '"': '"', "n": "\n", "t": "\t"}
 
 
 _SIMPLE = (ast.Constant, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Tuple, ast.Set)
@@ -242,7 +276,7 @@ def _check(node: ast.expr, text: str, *, depth: int) -> None:
     if depth > _MAX_DEPTH:
         problem = f"is nested deeper than {_MAX_DEPTH} levels"
     if problem is not None:
-        raise ValueError(f"{text!r} is not a valid expression: it {problem}")
+        raise ValueError(f"{_quoted(text)} is not a valid expression: it {problem}")
     children: list[ast.expr] = [
         child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)
     ]
@@ -251,17 +285,28 @@ def _check(node: ast.expr, text: str, *, depth: int) -> None:
 
 
 def _problem(node: ast.expr) -> str | None:
+    """
+    Return what is not in the grammar about *node* itself; `None` if it is.
+    """
     match node:
-        case ast.Compare(ops=operators) if len(operators) > 1:
+        case ast.Compare(ops=[_, _, *_]):
             return "chains comparisons; write them with and"
         case ast.BinOp(op=kind) if type(kind) not in _ARITHMETIC:
             return f"uses the operator {type(kind).__name__}"
-        case ast.Call(func=ast.Name(id=name), args=[_, *_], keywords=[]) if name in _FUNCTIONS:
-            return None
+        case ast.UnaryOp(op=ast.Invert()):
+            return "uses the operator ~"
         case ast.Call():
-            return f"calls something other than {', '.join(_FUNCTIONS)}"
-        case ast.Name():
-            return None
-        case _ if isinstance(node, _SIMPLE):
-            return None
-    return f"uses {type(node).__name__}, which is not in the grammar"
+            return _call_problem(node)
+        case _ if not isinstance(node, (ast.Name, *_SIMPLE)):
+            return f"uses {type(node).__name__}, which is not in the grammar"
+    return None
+
+
+def _call_problem(node: ast.Call) -> str | None:
+    known = isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS
+    if not known:
+        return f"calls something other than {', '.join(_FUNCTIONS)}"
+    name = node.func.id if isinstance(node.func, ast.Name) else ""
+    if not node.args or (name == "abs" and len(node.args) > 1):
+        return f"calls {name} with {len(node.args)} values"
+    return None

@@ -102,9 +102,7 @@ def loss(objectives: Sequence[Objective], values: Sequence[float]) -> tuple[floa
     """
     Return one loss per objective, each to be minimised.
     """
-    return tuple(
-        objective.loss(value) for objective, value in zip(objectives, values, strict=True)
-    )
+    return tuple(objective.loss(value) for objective, value in zip(objectives, values, strict=True))
 
 
 def best_trial(objectives: Sequence[Objective], trials: Iterable[Trial]) -> Trial | None:

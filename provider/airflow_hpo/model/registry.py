@@ -8,7 +8,7 @@ table; nothing is imported before its name is asked for.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -18,13 +18,26 @@ from typing import Any
 __all__ = ["Table", "did_you_mean"]
 
 
-def did_you_mean(word: str, names: object) -> str | None:
+def did_you_mean(word: object, names: Iterable[str]) -> str | None:
     """
     Return a hint with the name nearest to *word*; `None` if none is near.
+
+    Example:
+        >>> did_you_mean("maximise", ["minimize", "maximize"])
+        "did you mean 'maximize'?"
+        >>> did_you_mean("max", ["minimize", "maximize"])
+        "did you mean 'maximize'?"
     """
-    candidates = [str(name) for name in names] if hasattr(names, "__iter__") else []
-    near = get_close_matches(str(word), candidates, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else None
+    text = str(word)[:_LONGEST_NAME].lower().replace("-", "_")
+    by_text = {name.lower().replace("-", "_"): name for name in names}
+    near = get_close_matches(text, by_text, n=1, cutoff=0.6)
+    # A word that was cut short is far from the whole one, but meant.
+    near = near or [name for name in by_text if len(text) > 1 and name.startswith(text)]
+    return f"did you mean {by_text[near[0]]!r}?" if near else None
+
+
+# Finding near names takes time by the square of the length.
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)

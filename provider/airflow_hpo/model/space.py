@@ -50,6 +50,14 @@ class Parameter(Document):
             )
         return name
 
+    @field_validator("when")
+    @classmethod
+    def _some_values(cls, when: dict[str, tuple[Value, ...]]) -> dict[str, tuple[Value, ...]]:
+        never = [parent for parent, values in when.items() if not values]
+        if never:
+            raise ValueError(f"a condition must name a value, got none of {never[0]}")
+        return when
+
     @property
     def is_constant(self) -> bool:
         """

@@ -59,8 +59,9 @@ class Budget(Document):
         failures: Number of failed trials that ends the study.
 
         failure_share:
-            Share of failed trials, in (0, 1], that ends it; looked at from
-            the fifth ended trial on, so that one early failure is no verdict.
+            Instead of a number: the share of failed trials, in (0, 1], that
+            ends it; looked at from the fifth ended trial on, so that one early
+            failure is no verdict.
     """
 
     trials: int = Field(ge=1)
@@ -68,6 +69,12 @@ class Budget(Document):
     trial_time_s: float | None = Field(default=None, gt=0)
     failures: int | None = Field(default=None, ge=1)
     failure_share: float | None = Field(default=None, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Budget:
+        if self.failures is not None and self.failure_share is not None:
+            raise ValueError("at most one of failures and failure_share must be given, got both")
+        return self
 
 
 class MetricRule(Document):
@@ -95,7 +102,9 @@ class MetricRule(Document):
 
     @model_validator(mode="after")
     def _one_threshold(self) -> MetricRule:
-        given = [name for name in ("at_least", "at_most", "target") if getattr(self, name) is not None]
+        given = [
+            name for name in ("at_least", "at_most", "target") if getattr(self, name) is not None
+        ]
         if len(given) != 1:
             got = " and ".join(given) or "none"
             raise ValueError(f"exactly one of at_least, at_most, target must be given, got {got}")
@@ -209,9 +218,7 @@ def _rule_stop(
     return None
 
 
-def _metric_reason(
-    rule: MetricRule, objectives: Sequence[Objective], trial: Trial
-) -> str | None:
+def _metric_reason(rule: MetricRule, objectives: Sequence[Objective], trial: Trial) -> str | None:
     names = [objective.metric for objective in objectives]
     if trial.values is not None and rule.metric in names:
         value: Value = trial.values[names.index(rule.metric)]
@@ -261,9 +268,7 @@ def _names(trial: Trial, *, now: float) -> Mapping[str, Any]:
     return known | dict(trial.metrics)
 
 
-def _plateau_stop(
-    rule: PlateauRule, objective: Objective, trials: Sequence[Trial]
-) -> Stop | None:
+def _plateau_stop(rule: PlateauRule, objective: Objective, trials: Sequence[Trial]) -> Stop | None:
     ended = sorted(
         (trial for trial in trials if trial.is_complete and trial.values),
         key=lambda trial: (trial.finished or 0.0, trial.number),

@@ -78,7 +78,7 @@ def _continuous_dimension(distribution: Distribution) -> Dimension:
         case Float(log=log):
             real = FloatDistribution(distribution.low, distribution.high, log=log)
             return Dimension(real, _inside(distribution, float), _clipped(distribution, float))
-        case Normal():
+        case Normal() | LogNormal():
             return _normal_dimension(distribution)
     return _unit_dimension(distribution)
 
@@ -116,7 +116,7 @@ def _clipped(distribution: Int | Float, kind: type) -> Callable[[Any], Value]:
     return lambda value: kind(min(max(value, distribution.low), distribution.high))
 
 
-def _normal_dimension(distribution: Normal) -> Dimension:
+def _normal_dimension(distribution: Normal | LogNormal) -> Dimension:
     """
     Search a normal parameter on its own scale, logarithmic for a lognormal one.
     """

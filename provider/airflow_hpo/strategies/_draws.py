@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_hpo.errors import SpaceExhaustedError
-from airflow_hpo.model.distribution import Float, Normal
+from airflow_hpo.model.distribution import Float, LogNormal, Normal
 from airflow_hpo.model.trial import Suggestion
 from airflow_hpo.model.values import Configuration, Value, canonical, derive_seed
 from airflow_hpo.strategies._lattice import Lattice, OutOfStepsError
@@ -47,7 +47,7 @@ class Tried:
         self._floats = tuple(
             parameter.name
             for parameter in space.parameters
-            if isinstance(parameter.distribution, (Float, Normal))
+            if isinstance(parameter.distribution, (Float, Normal, LogNormal))
         )
         self._labels = {self._label(trial.configuration) for trial in trials}
 
