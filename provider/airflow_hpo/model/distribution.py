@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from decimal import Decimal
 from itertools import accumulate
 from typing import Annotated, Literal, TypeAlias
 
@@ -17,14 +18,15 @@ from pydantic import Field, model_validator
 
 from airflow_hpo.model.base import Document
 from airflow_hpo.model.gaussian import LogNormal, Normal
-from airflow_hpo.model.grid import Grid, grid_from_low, grid_from_zero
 from airflow_hpo.model.scale import (
+    GRID_TOLERANCE,
     bin_at,
     bin_middle,
     blend,
     check_bounds,
     clip,
     is_number,
+    stepped,
     unblend,
 )
 from airflow_hpo.model.values import Value, canonical
