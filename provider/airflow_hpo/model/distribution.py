@@ -136,7 +136,7 @@ class Float(Document):
         if self.step is None:
             return True
         index = self._index(value)
-        return abs(index - round(index)) <= GRID_TOLERANCE * max(1, abs(index))
+        return abs(index - round(index)) <= GRID_TOLERANCE * max(Decimal(1), abs(index))
 
     def cast(self, value: Value) -> float:
         """
