@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_hpo.strategies import STRATEGIES, strategy_for
+from airflow_hpo.strategies.points import distinct_points
 
 if TYPE_CHECKING:
     from airflow_hpo.model.blueprint import Blueprint
@@ -87,8 +88,8 @@ class Plan:
 
         tasks: Task instances of the DAG run, the report included.
 
-        total_resource: Sum over all trials; the number of trials where no
-            resource is declared.
+        total_resource: Sum over all trials, each at the declared resource's
+            maximum; the number of trials where none is declared.
 
         full_trials: The same in trials at full fidelity.
 
@@ -124,15 +125,15 @@ def make_plan(blueprint: Blueprint) -> Plan:
     a note says so.
     """
     trials, notes = _capped_trials(blueprint)
+    samplers = _samplers(blueprint, trials)
     batch = blueprint.execution.batch_size
     rounds = tuple(
-        Round(index, end - start, _samplers(blueprint, start, end))
-        for index, (start, end) in enumerate(
-            (start, min(start + batch, trials)) for start in range(0, trials, batch)
+        Round(index, len(names), ", ".join(dict.fromkeys(names)))
+        for index, names in enumerate(
+            samplers[start : start + batch] for start in range(0, trials, batch)
         )
     )
-    steps = len(blueprint.trial.steps)
-    peak = min(batch, trials, blueprint.execution.concurrency or trials)
+    each = 1.0 if blueprint.resource is None else blueprint.resource.max
     return Plan(
         study=blueprint.name,
         dialect=blueprint.source.dialect,
@@ -140,10 +141,10 @@ def make_plan(blueprint: Blueprint) -> Plan:
         trials=trials,
         rounds=rounds,
         brackets=(),
-        tasks=trials * steps + 2 * len(rounds) + 1,
-        total_resource=float(trials),
+        tasks=trials + 2 * len(rounds) + 1,
+        total_resource=trials * each,
         full_trials=float(trials),
-        peak_parallelism=peak,
+        peak_parallelism=min(batch, trials, blueprint.execution.concurrency or trials),
         notes=notes,
     )
 
@@ -158,22 +159,14 @@ def _capped_trials(blueprint: Blueprint) -> tuple[int, tuple[str, ...]]:
     return limit, (note,)
 
 
-def _samplers(blueprint: Blueprint, start: int, end: int) -> str:
+def _samplers(blueprint: Blueprint, trials: int) -> list[str]:
     """
-    Return what proposes the trials from *start* until before *end*, in order.
+    Return what proposes each of the first *trials* trials.
     """
-    names: list[str] = []
-    for number in range(start, end):
-        name = _sampler(blueprint, number)
-        if name not in names:
-            names.append(name)
-    return ", ".join(names)
-
-
-def _sampler(blueprint: Blueprint, number: int) -> str:
-    if number < len(blueprint.points):
-        return "point"
+    points = len(distinct_points(blueprint.space, blueprint.points))
     support = STRATEGIES.load(blueprint.strategy.name).support
-    if support.startup and number < blueprint.strategy.startup_trials:
-        return "random"
-    return blueprint.strategy.name
+    startup = blueprint.strategy.startup_trials if support.startup else 0
+    return [
+        "point" if number < points else "random" if number < startup else blueprint.strategy.name
+        for number in range(trials)
+    ]

@@ -18,7 +18,13 @@ from airflow_hpo.strategies.base import Options, Strategy, Support
 if TYPE_CHECKING:
     from airflow_hpo.model.space import Space
 
-__all__ = ["PointsFirst", "configuration_problems", "point_problems"]
+__all__ = [
+    "PointsFirst",
+    "configuration_problems",
+    "distinct_points",
+    "point_problems",
+    "points_problems",
+]
 
 
 class PointsFirst:
@@ -66,7 +72,7 @@ class PointsFirst:
             BlueprintError: If a point is not in the space.
         """
         history, found = list(trials), list[Suggestion]()
-        points = _without_repeats(space, self.points)
+        points = distinct_points(space, self.points)
         first = next_number(trials)
         for number in range(first, first + count):
             if number >= len(points):
@@ -120,7 +126,7 @@ def _is_complete(space: Space, values: Mapping[str, Value]) -> bool:
     )
 
 
-def _without_repeats(space: Space, points: Sequence[Configuration]) -> list[Configuration]:
+def distinct_points(space: Space, points: Sequence[Configuration]) -> list[Configuration]:
     """
     Return the points without those that say the same as an earlier one.
 
@@ -129,7 +135,9 @@ def _without_repeats(space: Space, points: Sequence[Configuration]) -> list[Conf
     kept: list[Configuration] = []
     seen: list[Configuration] = []
     for index, point in enumerate(points):
-        _check(space, point, index)
+        problems = list(_problems(space, point, index))
+        if problems:
+            raise BlueprintError(problems)
         configuration = space.arrange(point)
         if not _is_complete(space, point) or configuration not in seen:
             kept.append(point)
@@ -137,11 +145,18 @@ def _without_repeats(space: Space, points: Sequence[Configuration]) -> list[Conf
     return kept
 
 
-def _check(space: Space, point: Configuration, index: int) -> None:
+def points_problems(space: Space, points: Sequence[Configuration]) -> Iterator[Problem]:
+    """
+    Yield what is wrong with a blueprint's *points*.
+    """
+    for index, point in enumerate(points):
+        yield from _problems(space, point, index)
+
+
+def _problems(space: Space, point: Configuration, index: int) -> Iterator[Problem]:
     check = configuration_problems if _is_complete(space, point) else point_problems
-    problems = [Problem(f"points.{index}", message) for message in check(space, point)]
-    if problems:
-        raise BlueprintError(problems)
+    for message in check(space, point):
+        yield Problem(f"points.{index}", message)
 
 
 def _from_point(
