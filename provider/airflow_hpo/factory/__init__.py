@@ -1,3 +1,10 @@
 """
-factory.
+Factory: BLUEPRINT -> PLAN -> DAG. Nothing is run or stored here.
 """
+
+from __future__ import annotations
+
+from airflow_hpo.factory.dag import build_dag
+from airflow_hpo.factory.discover import discover
+
+__all__ = ["build_dag", "discover"]

@@ -1,3 +1,20 @@
 """
-plugin.
+Plugin: RESULTS -> AIRFLOW UI.
+
+Airflow imports this in every one of its processes, so it must cost nothing:
+whatever the plugin brings is a property that imports when it is asked.
 """
+
+from __future__ import annotations
+
+from airflow.plugins_manager import AirflowPlugin
+
+__all__ = ["HpoPlugin"]
+
+
+class HpoPlugin(AirflowPlugin):
+    """
+    What studies add to Airflow's UI. Registered as an entry point.
+    """
+
+    name = "hpo"

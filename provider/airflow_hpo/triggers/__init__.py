@@ -1,3 +1,3 @@
 """
-triggers.
+Triggers: the wait for jobs that run elsewhere.
 """

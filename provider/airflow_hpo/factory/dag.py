@@ -1,0 +1,229 @@
+"""
+BLUEPRINT -> DAG: id, schedule, trigger form, documentation, and its tasks.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from inspect import signature
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import DAG, BaseOperator, Param
+
+from airflow_hpo.factory.topology import lay_out
+from airflow_hpo.hooks.compat import conf
+from airflow_hpo.plan import make_plan
+
+if TYPE_CHECKING:
+    from airflow_hpo.model.blueprint import Blueprint
+    from airflow_hpo.model.objective import Objective
+    from airflow_hpo.plan import Plan, Round
+
+__all__ = ["build_dag"]
+
+# Airflow 3.1 knows only whether delays grow, later ones by which factor.
+_BACKOFF: float = (
+    True
+    if isinstance(signature(BaseOperator).parameters["retry_exponential_backoff"].default, bool)
+    else 2.0
+)
+
+_RETRIES = {
+    "retry_delay": timedelta(seconds=10),
+    "retry_exponential_backoff": _BACKOFF,
+    "max_retry_delay": timedelta(minutes=5),
+}
+
+
+def build_dag(blueprint: Blueprint) -> DAG:
+    """
+    Return the DAG that runs *blueprint*.
+
+    The same blueprint gives the same DAG, byte for byte once it is serialised,
+    in any process.
+
+    Raises:
+        ValueError: If Airflow refuses what the blueprint says of its DAG.
+    """
+    spec, plan = blueprint.dag, make_plan(blueprint)
+    _check_template(blueprint.study)
+    _check_executor(blueprint.trial.steps[0].executor)
+    default_args = {"retries": spec.retries, **_RETRIES}
+    if spec.owner is not None:
+        default_args["owner"] = spec.owner
+    dag = DAG(
+        blueprint.dag_id,
+        description=blueprint.description or None,
+        schedule=spec.schedule,
+        start_date=_start_date(spec.start_date),
+        catchup=spec.catchup,
+        tags=["hpo", *spec.tags],
+        default_args=default_args,
+        doc_md=_documentation(blueprint, plan),
+        auto_register=False,
+        **_limits(blueprint, plan),
+    )
+    with dag:
+        report = lay_out(blueprint, plan)
+        if hasattr(dag, "add_result"):  # Airflow 3.3
+            dag.add_result(report.output)
+    # Not before the tasks: each would get a copy, which costs more than they do.
+    dag.params.update(_form(blueprint, plan))
+    dag.validate()  # type: ignore[no-untyped-call]
+    return dag
+
+
+def _check_template(study: str | None) -> None:
+    """
+    Refuse a template of the study's name that could not be rendered.
+    """
+    if study is None:
+        return
+    from jinja2 import Environment, TemplateSyntaxError
+
+    try:
+        Environment().parse(study)  # noqa: S701 - nothing is rendered
+    except TemplateSyntaxError as error:
+        raise ValueError(f"study must be a template, got {study!r}: {error}") from None
+
+
+def _check_executor(name: str | None) -> None:
+    """
+    Refuse an executor that Airflow does not have.
+
+    Airflow would refuse it too, but with it every DAG of the same Python file.
+    """
+    if name is None or conf.getboolean("core", "multi_team", fallback=False):
+        return  # with teams, the name may be one team's: only Airflow knows which
+    from airflow.exceptions import UnknownExecutorException
+    from airflow.executors.executor_loader import ExecutorLoader
+
+    try:
+        ExecutorLoader.lookup_executor_name_by_str(name)
+    except UnknownExecutorException:
+        known = conf.get("core", "executor", fallback="LocalExecutor")
+        raise ValueError(
+            f"executor must be one of Airflow's [core] executor = {known}, got {name!r}"
+        ) from None
+
+
+def _limits(blueprint: Blueprint, plan: Plan) -> dict[str, Any]:
+    """
+    Return how much of the DAG runs at once, where Airflow's defaults don't do.
+    """
+    limits: dict[str, Any] = {}
+    if blueprint.dag.max_active_runs is not None:
+        limits["max_active_runs"] = blueprint.dag.max_active_runs
+    # A round is meant to run at once: only its own limits should hold it back.
+    if plan.peak_parallelism > conf.getint("core", "max_active_tasks_per_dag", fallback=16):
+        limits["max_active_tasks"] = plan.peak_parallelism
+    return limits
+
+
+def _start_date(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        date = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text.strip()))
+    except ValueError:
+        raise ValueError(
+            f"dag.start_date must be a date in ISO 8601, such as 2026-01-31, got {text!r}"
+        ) from None
+    return date if date.tzinfo is not None else date.replace(tzinfo=timezone.utc)
+
+
+def _form(blueprint: Blueprint, plan: Plan) -> dict[str, Param]:
+    """
+    Return the trigger form: what a person may change per run, and its bounds.
+    """
+    batch = min(blueprint.execution.batch_size, plan.trials)
+    return {
+        "trials": Param(
+            plan.trials,
+            type="integer",
+            minimum=1,
+            maximum=plan.trials,
+            title="Trials",
+            description="How many trials the study has at most, all its runs counted.",
+        ),
+        "batch_size": Param(
+            batch,
+            type="integer",
+            minimum=1,
+            maximum=plan.trials,
+            title="Batch size",
+            description=(
+                "How many trials run before the next are suggested. The DAG has "
+                f"{len(plan.rounds)} rounds: a smaller batch means fewer trials."
+            ),
+        ),
+        "seed": Param(
+            blueprint.strategy.seed,
+            type=["null", "integer"],
+            minimum=0,
+            title="Seed",
+            description="The same seed gives the same suggestions; empty draws one.",
+        ),
+        "study": Param(
+            None,
+            type=["null", "string"],
+            maxLength=200,
+            title="Study",
+            description="Its name; one that exists already is continued. Empty keeps the default.",
+        ),
+    }
+
+
+def _documentation(blueprint: Blueprint, plan: Plan) -> str:
+    """
+    Return what the DAG's page says: what it does, the plan, and the blueprint.
+
+    Airflow keeps the Python file that made a DAG, never the YAML: it is here.
+    """
+    aims = " and ".join(_aim(each) for each in blueprint.objectives)
+    size = f"{_count(plan.trials, 'trial')} in {_count(len(plan.rounds), 'round')}"
+    parameters = _count(len(blueprint.space.tunable), "parameter")
+    strategy = f"strategy `{blueprint.strategy.name}`"
+    lines = [
+        blueprint.description,
+        f"Tunes {parameters} to {aims}: at most {size}, {strategy}.",
+        "\n".join(["| round | trials | proposed by |", "|---|---|---|", *_rounds(plan)]),
+        *plan.notes,
+    ]
+    source = blueprint.source
+    if source.text:
+        ticks = max(map(len, re.findall("`{3,}", source.text)), default=2) + 1
+        fence = "`" * ticks
+        lines += [
+            f"Blueprint (dialect {source.dialect}, sha256 `{source.sha256}`):",
+            f"{fence}yaml\n{source.text.rstrip()}\n{fence}",
+        ]
+    return "\n\n".join(filter(None, lines)) + "\n"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _aim(objective: Objective) -> str:
+    if objective.target is None:
+        return f"{objective.direction} `{objective.metric}`"
+    return f"bring `{objective.metric}` close to {objective.target:g}"
+
+
+def _rounds(plan: Plan) -> list[str]:
+    """
+    Return the plan's rounds as rows of a table, equal neighbours in one.
+    """
+
+    def alike(each: Round) -> tuple[int, str]:
+        return each.trials, each.sampler
+
+    rows = []
+    for (trials, sampler), group in groupby(plan.rounds, key=alike):
+        numbers = [each.round for each in group]
+        span = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+        rows.append(f"| {span} | {trials} | {sampler} |")
+    return rows

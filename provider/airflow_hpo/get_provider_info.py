@@ -1,0 +1,99 @@
+"""
+What Airflow's provider manager asks for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["get_provider_info"]
+
+
+def get_provider_info() -> dict[str, Any]:
+    """
+    Return what this provider brings, in the form of Airflow's schema.
+    """
+    from airflow_hpo import __version__
+
+    name, integration = "airflow-provider-hpo", "Hyperparameter optimisation"
+    return {
+        "package-name": name,
+        "name": integration,
+        "description": "Hyperparameter optimisation: one YAML blueprint becomes a DAG.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": integration,
+                "external-doc-url": f"https://github.com/{name}/{name}#readme",
+                "tags": ["software"],
+            }
+        ],
+        "operators": [
+            {
+                "integration-name": integration,
+                "python-modules": [
+                    f"airflow_hpo.operators.{module}"
+                    for module in ("suggest", "trial", "evaluate", "report")
+                ],
+            }
+        ],
+        "hooks": [{"integration-name": integration, "python-modules": ["airflow_hpo.hooks.study"]}],
+        "connection-types": [_connection_type()],
+        "config": {"hpo": _config()},
+    }
+
+
+def _connection_type() -> dict[str, Any]:
+    return {
+        "connection-type": "hpo",
+        "hook-class-name": "airflow_hpo.hooks.study.StudyHook",
+        "hook-name": "Hyperparameter studies",
+        "conn-fields": {
+            "url": {
+                "label": "Database URL",
+                "description": (
+                    "Where studies are kept: sqlite:///FILE or postgresql://HOST/DATABASE. "
+                    "Empty means a SQLite file under Airflow's home."
+                ),
+                "schema": {"type": ["string", "null"], "format": "password"},
+            },
+            "artifacts": {
+                "label": "Folder of files",
+                "description": "Where trials and reports keep their files.",
+                "schema": {"type": ["string", "null"]},
+            },
+        },
+        "ui-field-behaviour": {
+            "hidden-fields": ["host", "schema", "port", "extra"],
+            "relabeling": {"login": "User name", "password": "Password"},
+            "placeholders": {
+                "login": "of the database, where the URL names none",
+                "password": "of the database, where the URL holds none",
+            },
+        },
+    }
+
+
+def _config() -> dict[str, Any]:
+    return {
+        "description": "Hyperparameter optimisation.",
+        "options": {
+            "conn_id": {
+                "description": "The Airflow connection to the journal of studies.",
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": None,
+                "default": "hpo_default",
+            },
+            "artifacts": {
+                "description": (
+                    "The folder in which trials and reports keep their files, where the "
+                    "connection names none. Empty means a folder under Airflow's home."
+                ),
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "/srv/hpo/studies",
+                "default": "",
+            },
+        },
+    }

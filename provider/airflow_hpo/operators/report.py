@@ -1,0 +1,107 @@
+"""
+The last task of the DAG.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from airflow_hpo.driver import study_folder
+from airflow_hpo.errors import StudyError
+from airflow_hpo.hooks.compat import AirflowFailException
+from airflow_hpo.model.trial import TrialState
+from airflow_hpo.operators.base import BlueprintLike, StudyOperator, round_states
+from airflow_hpo.report import write_report
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_hpo.model.record import StudyRecord
+    from airflow_hpo.study import Study
+
+__all__ = ["ReportOperator"]
+
+
+class ReportOperator(StudyOperator):
+    """
+    Write the study's report and return its summary.
+
+    **How it works.** Runs whatever became of the rounds (``all_done``), writes
+    JSON, Markdown and CSV into the study's folder, and logs the Markdown. The
+    summary is the DAG's result; the folder is the XCom ``report``. Then it
+    fails, and with it the run, if a task of a round failed or if the
+    blueprint says ``on_failure: continue_then_fail`` and a trial did.
+
+    **What it does not do.** It decides nothing: a study that is still open is
+    reported as it stands.
+
+    **Known limitation.** The report is written where this task runs; with
+    several machines the artifacts' folder has to be one that they share.
+
+    Args:
+        blueprint: What was optimised, as plain data.
+
+        watched: Tasks whose failure fails the run: all suggest and evaluate tasks.
+
+        kwargs: See `StudyOperator`.
+    """
+
+    ui_color = "#ead9f7"
+
+    def __init__(
+        self,
+        *,
+        blueprint: BlueprintLike,
+        watched: Sequence[str] = (),
+        **kwargs: Any,  # noqa: ANN401 - StudyOperator's own
+    ) -> None:
+        kwargs.setdefault("trigger_rule", "all_done")
+        super().__init__(blueprint=blueprint, **kwargs)
+        self.watched = watched
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """
+        Return the study's summary.
+        """
+        ti, broken = context["ti"], self._broken(context)
+        with self.opened() as study:
+            try:
+                record = study.record()
+            except StudyError as error:
+                raise StudyError("; ".join([str(error), *broken])) from error
+            folder = study_folder(self.hook.artifacts(), study.name) / "report"
+            files = write_report(record, study.blueprint, folder)
+            broken += self._failed_trials(context, study, record)
+        self.log.info("%s", files.markdown.read_text("utf-8"))
+        self.log.info("The report lies in %s", folder)
+        ti.xcom_push(key="report", value=str(folder))
+        # XComs know no NaN and no infinity: they become words.
+        text = files.summary.read_text("utf-8")
+        summary: dict[str, Any] = json.loads(text, parse_constant=str)
+        if broken:
+            # What is raised returns nothing, and the summary is wanted anyway.
+            ti.xcom_push(key="return_value", value=summary)
+            raise AirflowFailException("; ".join(broken))
+        return summary
+
+    def _broken(self, context: Context) -> list[str]:
+        """
+        Return what went wrong in the rounds' own tasks, a line each.
+        """
+        states = round_states(context, self.watched)
+        return [f"{name} failed" for name in self.watched if states.get(name) == "failed"]
+
+    def _failed_trials(self, context: Context, study: Study, record: StudyRecord) -> list[str]:
+        if study.blueprint.trial.on_failure != "continue_then_fail":
+            return []
+        ti = context["ti"]
+        # Of this run only: a fixed study has those of earlier runs too.
+        own = f"{ti.dag_id}/{ti.run_id}/"
+        return [
+            f"trial {trial.number} failed: {trial.reason}"
+            for trial in record.trials
+            if trial.state is TrialState.FAILED and trial.key.startswith(own)
+        ]
