@@ -298,9 +298,8 @@ def _show_result(progress: _Progress, state: str) -> int:
     say(f"Best: {_best(summary)}")
     for name, value in summary["best"]["parameters"].items():
         say(f"    {name} = {value:.6g}" if isinstance(value, float) else f"    {name} = {value}")
-    reports = sorted(folder.rglob("summary.md")) if folder else []
-    if reports:
-        say(f"Report: {_short(reports[0].parent)}")
+    if folder and (folder / "report").is_dir():
+        say(f"Report: {_short(folder / 'report')}")
     say("")
     return 0
 
