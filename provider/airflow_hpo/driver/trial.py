@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_hpo.metrics import Collector
-    from airflow_hpo.model.job import JobResult
+    from airflow_hpo.model.job import Job, JobResult
     from airflow_hpo.model.trial import Measurement, Trial
     from airflow_hpo.runners.base import Runner
     from airflow_hpo.study import Study
@@ -141,11 +141,30 @@ class TrialRun:
         self.study.tell(trial.number, outcome, attempt=trial.attempt)
 
     def _outcome(self, trial: Trial) -> Outcome:
+        folder = trial_folder(self._artifacts, self.study.name, trial)
+        claim_folder(folder, self.study.name, trial)
+        try:
+            job, runner, collector = self._prepare(trial, folder)
+        except ValueError as error:  # an option or a command that does not fit
+            raise TrialInvalidError(str(error)) from error
+        if self._called_off is not None:
+            return self._called_off
+        handle = runner.submit(job)
+        self._running = (runner, handle)
+        if self._called_off is not None:
+            runner.cancel(handle)
+        measurements = self._follow(trial, runner, handle, collector)
+        result = runner.result(handle)
+        if result.ok:
+            return judge(self.study.blueprint.objectives, measurements, notes=collector.notes)
+        if result.cancelled and self._called_off is not None:
+            return replace(self._called_off, metrics=final_metrics(measurements))
+        return _failed(result, measurements)
+
+    def _prepare(self, trial: Trial, folder: Path) -> tuple[Job, Runner, Collector]:
         blueprint = self.study.blueprint
         step = blueprint.trial.steps[0]
         spec = step.runner or blueprint.trial.runner
-        folder = trial_folder(self._artifacts, self.study.name, trial)
-        claim_folder(folder, self.study.name, trial)
         job = build_job(
             blueprint,
             trial,
@@ -160,20 +179,7 @@ class TrialRun:
             workspace=str(folder),
             since=trial.started,
         )
-        if self._called_off is not None:
-            return self._called_off
-        runner = create_runner(spec)
-        handle = runner.submit(job)
-        self._running = (runner, handle)
-        if self._called_off is not None:
-            runner.cancel(handle)
-        measurements = self._follow(trial, runner, handle, collector)
-        result = runner.result(handle)
-        if result.cancelled and self._called_off is not None:
-            return replace(self._called_off, metrics=final_metrics(measurements))
-        if result.ok:
-            return judge(blueprint.objectives, measurements, notes=collector.notes)
-        return _failed(result, measurements)
+        return job, create_runner(spec), collector
 
     def _follow(
         self, trial: Trial, runner: Runner, handle: str, collector: Collector
