@@ -298,16 +298,18 @@ class Handle:
         """
         Return where the job is.
         """
+        known = Handle.read(self.files.handle)
+        if known is not None and known.key != self.key:
+            return JobState.UNKNOWN
         if self.ending() is not None:
             return JobState.DONE
         if self.is_here and is_alive(self.pid, self.started):
             return JobState.RUNNING
-        # It may have ended between the two looks. And where its own files do
-        # not know it any more, or it runs on another machine, nobody can tell.
-        known = Handle.read(self.files.handle)
-        if self.is_here and known is not None and known.key == self.key:
+        # It may have ended between the two looks. Where it did not, nobody saw
+        # its end; on another machine, or without its files, nobody can tell.
+        if self.ending() is not None or (self.is_here and known is not None):
             return JobState.DONE
-        return JobState.DONE if self.ending() is not None else JobState.UNKNOWN
+        return JobState.UNKNOWN
 
     def lines(self, since: int) -> tuple[Sequence[str], int]:
         """

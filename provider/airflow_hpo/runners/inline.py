@@ -104,7 +104,10 @@ class InlineRunner:
         Return where the job is.
         """
         job = Handle.parse(handle)
-        return JobState.UNKNOWN if job is None else job.state()
+        # That this process is alive says nothing about a job without files.
+        if job is None or not job.files.handle.exists():
+            return JobState.UNKNOWN
+        return job.state()
 
     def logs(self, handle: str, since: int) -> tuple[Sequence[str], int]:
         """
@@ -126,7 +129,7 @@ class InlineRunner:
         Raises:
             TrialFailedError: If it is not known here, or has not ended.
         """
-        return result_of(handle)
+        return result_of(handle, self.state(handle))
 
     def cancel(self, handle: str) -> None:
         """

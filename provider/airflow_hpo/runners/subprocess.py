@@ -159,7 +159,7 @@ class SubprocessRunner:
         Raises:
             TrialFailedError: If it is not known here, or has not ended.
         """
-        result = result_of(handle)
+        result = result_of(handle, self.state(handle))
         job = Handle.parse(handle)
         if result is LOST and job is not None:
             _sweep(job)  # its supervisor was killed; the rest perhaps was not

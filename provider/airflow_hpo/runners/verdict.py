@@ -44,15 +44,14 @@ _SHELL = {
 }
 
 
-def result_of(handle: str) -> JobResult:
+def result_of(handle: str, state: JobState) -> JobResult:
     """
-    Return how the job of *handle* ended, from what its files say.
+    Return how the job of *handle*, now in *state*, ended, as its files say.
 
     Raises:
         TrialFailedError: If it is not known here, or has not ended.
     """
     job = Handle.parse(handle)
-    state = JobState.UNKNOWN if job is None else job.state()
     if job is None or state is JobState.UNKNOWN:
         raise unknown_job(handle)
     if state is not JobState.DONE:

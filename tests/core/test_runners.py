@@ -1,0 +1,79 @@
+"""
+Every runner of the table under its contract, and the table itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from airflow_hpo.model.blueprint import RunnerSpec
+from airflow_hpo.runners import PLANNED, RUNNERS, create_runner
+from airflow_hpo.testing.commands import CommandRunnerContract
+from airflow_hpo.testing.runners import RunnerContract
+
+
+class TestSubprocess(CommandRunnerContract):
+    """
+    Jobs as processes of this machine.
+    """
+
+    name = "subprocess"
+
+
+class TestInline(RunnerContract):
+    """
+    Jobs as calls in this process.
+    """
+
+    name = "inline"
+    options = {"callable": "airflow_hpo.testing.runners:run_body"}  # noqa: RUF012
+
+    def job(self, folder, body, **changes):
+        """
+        Hand *body* over as a parameter.
+        """
+        return replace(
+            super().job(folder, body, **changes), command="", configuration={"body": body}
+        )
+
+
+def test_every_runner_is_under_contract():
+    """
+    A runner joins the table together with its contract.
+    """
+    assert {TestSubprocess.name, TestInline.name} == set(RUNNERS.entries)
+
+
+def test_runners_of_commands_keep_their_contract():
+    """
+    Whoever needs a command is tested as one who runs it.
+    """
+    for contract in (TestSubprocess, TestInline):
+        runner_class = RUNNERS.load(contract.name)
+        assert runner_class.needs_command == issubclass(contract, CommandRunnerContract)
+
+
+def test_planned_runners_are_not_in_the_table():
+    """
+    A runner is either there or planned.
+    """
+    assert not PLANNED & set(RUNNERS.entries)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (RunnerSpec(name="subproces"), "runner must be one of subprocess, inline"),
+        (RunnerSpec(options={"image": "x"}), "image"),
+        (RunnerSpec(name="inline"), "callable"),
+        (RunnerSpec(name="inline", options={"callable": "no colon"}), "callable"),
+    ],
+)
+def test_a_wrong_name_or_option_is_refused(spec, message):
+    """
+    Before anything runs, and naming what is wrong.
+    """
+    with pytest.raises(ValueError, match=message):
+        create_runner(spec)
