@@ -75,7 +75,7 @@ def dimension_of(distribution: Distribution) -> Dimension | None:
 
 def _continuous_dimension(distribution: Distribution) -> Dimension:
     match distribution:
-        case Float(log=log):
+        case Float(low=low, high=high, log=log) if math.isfinite(high - low):
             real = FloatDistribution(distribution.low, distribution.high, log=log)
             return Dimension(real, _inside(distribution, float), _clipped(distribution, float))
         case Normal() | LogNormal():

@@ -71,8 +71,8 @@ def axis_of(distribution: Distribution) -> Axis | None:
     match distribution:
         case Int():
             return _int_axis(distribution)
-        case Float() if distribution.low == distribution.high:
-            return _listed((distribution.low,))
+        case Float() if distribution.size() == 1:
+            return _listed(distribution.values())
         case Float() if distribution.step is not None:
             return _stepped_axis(distribution)
         case Categorical():
@@ -102,17 +102,14 @@ def _int_axis(distribution: Int) -> Axis:
 
 
 def _stepped_axis(distribution: Float) -> Axis:
-    # The middle of each step is found without error on a linear scale only.
-    linear = distribution.model_copy(update={"log": False})
-    size = distribution.size() or 1
+    grid = distribution.grid()
 
     def place_of(value: Value) -> int:
-        place: int = round((value - distribution.low) / (distribution.step or 1.0))
-        if not 0 <= place < size:
+        if not grid.holds(value):
             raise ValueError(f"{value!r} is out of range")
-        return place
+        return grid.place(value)
 
-    return Axis(size, lambda place: linear.from_unit((place + 0.5) / size), place_of)
+    return Axis(grid.size, grid.value, place_of)
 
 
 class Lattice:

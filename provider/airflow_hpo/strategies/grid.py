@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["GridOptions", "GridStrategy"]
 
 # Values looked at in one ask: what constraints exclude has to be passed by.
-_STEPS = 1_000_000
+_STEPS = 500_000
 
 # A grid of up to so many configurations is shuffled in memory.
 _SHUFFLED = 20_000

@@ -11,7 +11,7 @@ from airflow_hpo.errors import BlueprintError, Problem, SpaceExhaustedError
 from airflow_hpo.model.registry import did_you_mean
 from airflow_hpo.model.trial import Suggestion, Trial
 from airflow_hpo.model.values import Configuration, Value
-from airflow_hpo.strategies._draws import Draws, next_number
+from airflow_hpo.strategies._draws import Draws, Tried, next_number
 from airflow_hpo.strategies._lattice import count_configurations
 from airflow_hpo.strategies.base import Options, Strategy, Support
 
@@ -131,17 +131,22 @@ def distinct_points(space: Space, points: Sequence[Configuration]) -> list[Confi
     Return the points without those that say the same as an earlier one.
 
     Incomplete points may repeat: each is a wish for another sample there.
+
+    Raises:
+        BlueprintError: If a point is not in the space; it names all of them.
     """
+    problems = list(points_problems(space, points))
+    if problems:
+        raise BlueprintError(problems)
     kept: list[Configuration] = []
-    seen: list[Configuration] = []
-    for index, point in enumerate(points):
-        problems = list(_problems(space, point, index))
-        if problems:
-            raise BlueprintError(problems)
+    seen = Tried(space, ())
+    for point in points:
         configuration = space.arrange(point)
-        if not _is_complete(space, point) or configuration not in seen:
+        complete = _is_complete(space, point)
+        if not complete or configuration not in seen:
             kept.append(point)
-            seen.append(configuration)
+        if complete:
+            seen.add(configuration)
     return kept
 
 

@@ -1,5 +1,5 @@
 """
-Whether a strategy fits a space, and how many configurations there are at all.
+Whether a strategy fits a space, and what is wrong with its options and points.
 """
 
 from __future__ import annotations
@@ -7,6 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from pydantic import ValidationError
+
+from airflow_hpo.errors import Problem
+from airflow_hpo.model.blueprint import StrategySpec
 from airflow_hpo.model.distribution import (
     Categorical,
     Distribution,
@@ -15,13 +19,17 @@ from airflow_hpo.model.distribution import (
     LogNormal,
     Normal,
 )
+from airflow_hpo.model.explain import Flaw, flaws
 from airflow_hpo.model.objective import Objective
+from airflow_hpo.model.registry import did_you_mean
 from airflow_hpo.model.space import Space
-from airflow_hpo.strategies import PLANNED, STRATEGIES
+from airflow_hpo.model.values import Configuration
+from airflow_hpo.strategies import PLANNED, STRATEGIES, create_strategy
 from airflow_hpo.strategies._lattice import count_configurations
-from airflow_hpo.strategies.base import Support
+from airflow_hpo.strategies.base import Setting, Support
+from airflow_hpo.strategies.points import points_problems
 
-__all__ = ["exhaustible", "unsupported"]
+__all__ = ["exhaustible", "strategy_problems", "unsupported"]
 
 _Ability = Literal["float", "int", "categorical", "normal", "continuous"]
 
@@ -91,6 +99,38 @@ def _study_reasons(support: Support, objectives: Sequence[Objective], mode: str)
     if mode == "async" and not support.asynchronous:
         reasons.append("run without batches, got mode async")
     return reasons
+
+
+def strategy_problems(
+    spec: StrategySpec,
+    setting: Setting,
+    *,
+    space: Space,
+    points: Sequence[Configuration] = (),
+) -> list[Problem]:
+    """
+    Return what is wrong with a strategy's name and options, and with points.
+
+    The paths begin at the blueprint's root: ``strategy.options.order``,
+    ``points.2``.
+    """
+    wrong = list(points_problems(space, points))
+    try:
+        strategy = create_strategy(spec, setting)
+    except ValidationError as error:
+        model = STRATEGIES.load(spec.name).options_class
+        return [*map(_option_problem, flaws(error, model)), *wrong]
+    except (ValueError, ImportError, AttributeError) as error:
+        hint = did_you_mean(spec.name, STRATEGIES.names())
+        return [Problem("strategy.name", str(error), hint), *wrong]
+    # Only a strategy whose options speak of the space has more to say.
+    more = getattr(strategy, "problems", None)
+    return [*(more(space) if more is not None else ()), *wrong]
+
+
+def _option_problem(flaw: Flaw) -> Problem:
+    path = ".".join(map(str, ("strategy", "options", *flaw.path)))
+    return Problem(path, flaw.message, flaw.hint)
 
 
 def exhaustible(space: Space) -> int | None:

@@ -96,7 +96,7 @@ class StrategyContract:
         if lattice.countable and len(listing := list(islice(lattice.walk(), 101))) <= 100:
             return {"configurations": listing}
         rng = random.Random(0)  # noqa: S311 - no secret
-        draws = [sample(space, rng) for _ in range(400)]
+        draws = [sample(space, rng) for _ in range(300)]
         return {"configurations": list({canonical(draw): draw for draw in draws}.values())[:100]}
 
     def make(self, name: str, space: Space) -> Strategy:
@@ -128,7 +128,7 @@ class StrategyContract:
         ]
         metafunc.parametrize(("name", kind), pairs)
 
-    def test_what_it_can_do_is_declared(self, name):
+    def test_what_it_can_do_is_declared(self, name: str) -> None:
         """
         Its options are a model and its abilities are declared on the class.
         """
@@ -138,7 +138,7 @@ class StrategyContract:
         assert isinstance(strategy.support, Support)
         assert issubclass(strategy.options_class, Options)
 
-    def test_unknown_options_are_refused(self, name):
+    def test_unknown_options_are_refused(self, name: str) -> None:
         """
         An option that does not exist is named, not ignored.
         """
@@ -147,7 +147,7 @@ class StrategyContract:
         with pytest.raises(ValueError, match="no_such_option"):
             _make(name, options)
 
-    def test_suggestions_are_allowed(self, name, space):
+    def test_suggestions_are_allowed(self, name: str, space: Space) -> None:
         """
         Each has a value for each active parameter, in order, and breaks nothing.
         """
@@ -157,7 +157,7 @@ class StrategyContract:
                 assert list(space.problems(configuration)) == []
                 assert list(configuration) == [key for key in space.by_name if key in configuration]
 
-    def test_values_are_plain_and_of_their_type(self, name, space):
+    def test_values_are_plain_and_of_their_type(self, name: str, space: Space) -> None:
         """
         Values are what the distribution speaks, and survive JSON as they are.
         """
@@ -170,7 +170,7 @@ class StrategyContract:
             for key, value in suggestion.configuration.items():
                 _check_type(space.by_name[key].distribution, value)
 
-    def test_no_configuration_twice(self, name, space):
+    def test_no_configuration_twice(self, name: str, space: Space) -> None:
         """
         Neither within a batch nor beside the history, whatever became of it.
         """
@@ -183,7 +183,7 @@ class StrategyContract:
         assert len(set(labels)) == len(labels) == 8
         assert not known & set(labels)
 
-    def test_same_seed_same_suggestions(self, name, space):
+    def test_same_seed_same_suggestions(self, name: str, space: Space) -> None:
         """
         A new object with the same seed suggests the same from the same history.
         """
@@ -195,7 +195,7 @@ class StrategyContract:
         assert _configurations(first) == _configurations(second)
         assert [item.sampler for item in first] == [item.sampler for item in second]
 
-    def test_another_seed_other_suggestions(self, name, space):
+    def test_another_seed_other_suggestions(self, name: str, space: Space) -> None:
         """
         The seed decides, for start-up trials and for later ones.
         """
@@ -206,7 +206,7 @@ class StrategyContract:
             same = _configurations(first) == _configurations(second)
             assert same == (name in self.unseeded)
 
-    def test_history_is_left_alone(self, name, space):
+    def test_history_is_left_alone(self, name: str, space: Space) -> None:
         """
         Neither the trials nor the space are changed.
         """
@@ -218,7 +218,7 @@ class StrategyContract:
         assert trials == before
         assert space.model_dump_json() == dumped
 
-    def test_order_within_mappings_does_not_matter(self, name, space):
+    def test_order_within_mappings_does_not_matter(self, name: str, space: Space) -> None:
         """
         A history whose mappings were filled in another order says the same.
         """
@@ -226,8 +226,8 @@ class StrategyContract:
         reordered = [
             replace(
                 trial,
-                configuration=dict(reversed(trial.configuration.items())),
-                metrics=dict(reversed(trial.metrics.items())),
+                configuration=dict(reversed(list(trial.configuration.items()))),
+                metrics=dict(reversed(list(trial.metrics.items()))),
             )
             for trial in trials
         ]
@@ -237,7 +237,7 @@ class StrategyContract:
 
         assert _configurations(first) == _configurations(second)
 
-    def test_one_by_one_draws_the_same_start(self, name, space):
+    def test_one_by_one_draws_the_same_start(self, name: str, space: Space) -> None:
         """
         Start-up trials do not depend on how many were asked for together.
         """
@@ -248,7 +248,7 @@ class StrategyContract:
 
         assert _configurations(together) == [json.dumps(trial.configuration) for trial in trials]
 
-    def test_any_history_will_do(self, name, space):
+    def test_any_history_will_do(self, name: str, space: Space) -> None:
         """
         A history of one state only, whichever, gives a full batch.
         """
@@ -256,7 +256,7 @@ class StrategyContract:
             trials = make_history(space, 12, states=[state])
             assert len(self.make(name, space).suggest(space, trials, 2, seed=10)) == 2
 
-    def test_wide_batch(self, name, space):
+    def test_wide_batch(self, name: str, space: Space) -> None:
         """
         A batch of 64 is full and has no configuration twice.
         """
@@ -266,14 +266,16 @@ class StrategyContract:
 
         assert len({canonical(suggestion.configuration) for suggestion in found}) == 64
 
-    def test_nothing_asked_nothing_given(self, name, space):
+    def test_nothing_asked_nothing_given(self, name: str, space: Space) -> None:
         """
         A count of zero is answered with no suggestion.
         """
         assert list(self.make(name, space).suggest(space, [], 0, seed=12)) == []
 
     @pytest.mark.parametrize("count", [0, 9])
-    def test_tiny_space_is_used_up_and_then_empty(self, name, tiny, count):
+    def test_tiny_space_is_used_up_and_then_empty(
+        self, name: str, tiny: tuple[Space, int], count: int
+    ) -> None:
         """
         Fewer come back only when each configuration has been suggested once.
         """
@@ -290,7 +292,7 @@ class StrategyContract:
         assert len(labels | tried) == size
         assert list(strategy.suggest(space, _follow(trials, found), 3, seed=13)) == []
 
-    def test_limit_is_never_too_low(self, name, tiny):
+    def test_limit_is_never_too_low(self, name: str, tiny: tuple[Space, int]) -> None:
         """
         The limit is the number of configurations, where it is known.
         """
@@ -298,7 +300,7 @@ class StrategyContract:
 
         assert self.make(name, space).limit(space) in {size, None}
 
-    def test_impossible_constraints_are_told(self, name, impossible):
+    def test_impossible_constraints_are_told(self, name: str, impossible: Space) -> None:
         """
         Where nothing satisfies the constraints, that is an error with them in it.
         """
@@ -308,7 +310,7 @@ class StrategyContract:
             strategy.suggest(impossible, [], 2, seed=14)
 
     @pytest.mark.parametrize("hash_seed", ["0", "4242"])
-    def test_same_in_another_process(self, hash_seed):
+    def test_same_in_another_process(self, hash_seed: str) -> None:
         """
         Neither the process nor the hash seed has any influence.
         """
