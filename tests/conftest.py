@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -76,9 +76,13 @@ def _runnable(install: Path, folder: Path, account: dict[str, Any]) -> Path:
     """
     Return the binaries' folder, copied to where *account* may read it if need be.
     """
-    for candidate in (install, folder / "install"):
+    # Libraries lie beside the package, and the binaries look for them from their own place.
+    libraries = install.parents[1] / f"{install.parent.name}.libs"
+    for candidate in (install, folder / install.parent.name / install.name):
         if candidate is not install:
             shutil.copytree(install, candidate, symlinks=True)
+            if libraries.is_dir():
+                shutil.copytree(libraries, folder / libraries.name, symlinks=True)
         try:
             command = [candidate / "bin" / "postgres", "--version"]
             subprocess.run(command, check=True, capture_output=True, cwd=folder, **account)
@@ -157,24 +161,42 @@ _NUMBERS = count(1)
 
 
 @contextmanager
-def _database(server: str) -> Iterator[str]:
+def _databases(server: str) -> Iterator[Callable[[], str]]:
+    """
+    Yield what makes empty databases, all dropped afterwards.
+    """
     import psycopg
 
-    name = f"test_{next(_NUMBERS)}"
+    made = []
+
+    def make() -> str:
+        name = f"test_{next(_NUMBERS)}"
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")
+        made.append(name)
+        return server.replace("/postgres?", f"/{name}?")
+
+    yield make
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")
-    yield server.replace("/postgres?", f"/{name}?")
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        for name in made:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(name="postgres_urls")
+def _postgres_urls(postgres_server: str) -> Iterator[Callable[[], str]]:
+    """
+    Makes an empty PostgreSQL database at each call and returns its URL.
+    """
+    with _databases(postgres_server) as make:
+        yield make
 
 
 @pytest.fixture(name="postgres_url")
-def _postgres_url(postgres_server: str) -> Iterator[str]:
+def _postgres_url(postgres_urls: Callable[[], str]) -> str:
     """
     The URL of an empty PostgreSQL database, dropped after the test.
     """
-    with _database(postgres_server) as url:
-        yield url
+    return postgres_urls()
 
 
 @pytest.fixture(scope="class", name="class_postgres_url")
@@ -182,5 +204,5 @@ def _class_postgres_url(postgres_server: str) -> Iterator[str]:
     """
     The URL of a PostgreSQL database that the tests of one class share.
     """
-    with _database(postgres_server) as url:
-        yield url
+    with _databases(postgres_server) as make:
+        yield make()

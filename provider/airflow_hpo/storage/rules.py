@@ -105,6 +105,8 @@ def new_trials(
     """
     Return the trials that *suggestions* become, numbered from *first* on.
     """
+    for suggestion in suggestions:
+        _check_text("a sampler's name", suggestion.sampler)
     return tuple(
         Trial(
             number=number,

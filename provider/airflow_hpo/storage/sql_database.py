@@ -152,7 +152,7 @@ class Database:
             raise self._error(_first_line(error)) from error
 
     def _once(self, work: Callable[[Connection], T], *, write: bool) -> T:
-        if self.file is not None and not self.file.exists():
+        if self.file is not None:
             self._make_file(self.file)
         with self._engine().connect() as connection:
             if not connection.info.get("hpo_prepared"):
@@ -181,6 +181,8 @@ class Database:
         Make the file and the folders above it, for their owner alone.
         """
         try:
+            if file.exists():
+                return
             for folder in reversed(file.parents):
                 if not folder.is_dir():
                     folder.mkdir(mode=0o700, exist_ok=True)

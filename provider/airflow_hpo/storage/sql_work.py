@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import Connection, Row, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
 
+from airflow_hpo.errors import StudyNotFoundError
 from airflow_hpo.model.record import Attempt, Event, StudyRecord, StudySummary
 from airflow_hpo.storage import codec, rules, schema
 from airflow_hpo.storage import sql_rows as rows
@@ -177,8 +178,8 @@ def add_trials(
     Keep *suggestions* as the trials of *key*, and return them.
     """
     study, study_id = opening.record.name, opening.study_id
-    if connection.scalar(rows.ID, {"study": study}) != study_id:  # deleted meanwhile
-        raise rules.missing_study(study, where=show_url(connection.engine.url), names=())
+    if connection.scalar(rows.ID, {"study": study}) != study_id:
+        raise StudyNotFoundError(f"study {study!r} was deleted while trials were suggested for it")
     now, first = time.time(), len(opening.record.trials)
     trials = rules.new_trials(suggestions, first=first, key=key, now=now)
     if trials:

@@ -219,6 +219,20 @@ class AskingContract:
 
         assert before == (storage.load("study"), storage.events("study"))
 
+    @pytest.mark.parametrize("sampler", ["", "a\0b", "\ud800"])
+    def test_sampler_that_some_database_cannot_keep_is_refused(
+        self, storage: Storage, sampler: str
+    ) -> None:
+        """
+        The rule and what was got are named, and nothing is recorded.
+        """
+        make_study(storage)
+
+        with pytest.raises(ValueError, match=r"a sampler's name must .*, got"):
+            storage.append("study", "key", lambda _: [Suggestion({}, sampler)])
+
+        assert not storage.load("study").trials
+
     @pytest.mark.parametrize("value", VALUES, ids=repr)
     def test_configurations_keep_their_types(self, storage: Storage, value: Any) -> None:
         """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ask_after_fork",
     "ask_repeatedly",
-    "create_study",
+    "create_and_ask",
     "live_trials",
     "make_study",
     "propose",
@@ -61,11 +61,19 @@ def propose_count(count: int) -> Propose:
     return suggest
 
 
-def create_study(storage: Storage, study: str, seed: int) -> int:
+def create_and_ask(storages: Sequence[Storage], seed: int) -> list[tuple[int, list[int]]]:
     """
-    Create *study*, maybe; return the seed that it got.
+    Begin the same study in each of *storages*, as a first task does.
+
+    Returns the seed that each study got, and the numbers of the trials.
     """
-    return storage.create(study, definition={"seed": seed}, seed=seed, plan={}).seed
+    return [
+        (
+            storage.create("study", definition={}, seed=seed, plan={}).seed,
+            ask_repeatedly(storage, "study", [f"key {seed}"], 2),
+        )
+        for storage in storages
+    ]
 
 
 def ask_repeatedly(storage: Storage, study: str, keys: Sequence[str], count: int) -> list[int]:
