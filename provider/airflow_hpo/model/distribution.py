@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from decimal import Decimal
 from itertools import accumulate
 from typing import Annotated, Literal, TypeAlias
 
@@ -18,15 +17,14 @@ from pydantic import Field, model_validator
 
 from airflow_hpo.model.base import Document
 from airflow_hpo.model.gaussian import LogNormal, Normal
+from airflow_hpo.model.grid import Grid, grid_from_low, grid_from_zero
 from airflow_hpo.model.scale import (
-    GRID_TOLERANCE,
     bin_at,
     bin_middle,
     blend,
     check_bounds,
     clip,
     is_number,
-    stepped,
     unblend,
 )
 from airflow_hpo.model.values import Value, canonical
@@ -60,6 +58,12 @@ class Float(Document):
         step: Distance of neighbouring values; `None` for a continuum.
 
         log: Whether equal ratios are equally likely, rather than equal gaps.
+
+        anchor:
+            What steps are counted from. With ``zero`` a number between the
+            bounds is drawn and rounded to a multiple of *step*: the outermost
+            values may lie half a step beyond the bounds, and are as likely as
+            what lies within of the stretch that is rounded to them.
     """
 
     kind: Literal["float"] = "float"
@@ -67,49 +71,56 @@ class Float(Document):
     high: float
     step: float | None = None
     log: bool = False
+    anchor: Literal["low", "zero"] = "low"
 
     @model_validator(mode="after")
     def _bounds(self) -> Float:
         check_bounds(self.low, self.high, log=self.log, step=self.step)
-        if self.step is not None and self._count() > _MAX_STEPS:
+        if self.step is None:
+            if self.anchor != "low":
+                raise ValueError(f"anchor must be low where there is no step, got {self.anchor}")
+        elif self.grid().size > _MAX_STEPS:
             raise ValueError(f"step must divide the range into fewer parts, got {self.step}")
         return self
 
-    def _count(self) -> int:
-        return int(self._index(self.high)) + 1
-
-    def _index(self, value: float) -> Decimal:
+    def grid(self) -> Grid:
         """
-        Return how many steps *value* lies above *low*, without binary noise.
+        Return the values as a grid; only where there is a *step*.
         """
         if self.step is None:
             raise ValueError("a continuous float has no steps")
-        return (Decimal(repr(value)) - Decimal(repr(self.low))) / Decimal(repr(self.step))
+        make = grid_from_low if self.anchor == "low" else grid_from_zero
+        return make(self.low, self.high, self.step)
 
     def size(self) -> int | None:
         """
         Return how many values there are; `None` if they cannot be counted.
         """
-        if self.low == self.high:
-            return 1
-        return None if self.step is None else self._count()
+        if self.step is None:
+            return 1 if self.low == self.high else None
+        return self.grid().size
 
     def values(self) -> tuple[float, ...]:
         """
         Return all values, ascending; only where `size` is not `None`.
         """
-        if self.low == self.high:
+        if self.step is None and self.low == self.high:
             return (self.low,)
-        step = self.step or 0.0
-        return tuple(stepped(self.low, step, index) for index in range(self._count()))
+        return self.grid().values()
 
     def from_unit(self, unit: float) -> float:
         """
         Return the value at *unit* of the unit interval.
         """
         unit = clip(unit)
-        if self.step is not None:
-            return stepped(self.low, self.step, bin_at(self, unit, self._count()))
+        if self.step is None:
+            return self._between(unit)
+        grid = self.grid()
+        if self.anchor == "zero":
+            return grid.value(grid.place(self._between(unit)))
+        return grid.value(bin_at(self, unit, grid.size))
+
+    def _between(self, unit: float) -> float:
         if self.log:
             value = math.exp(blend(math.log(self.low), math.log(self.high), unit))
             return min(max(value, self.low), self.high)
@@ -121,8 +132,17 @@ class Float(Document):
         """
         if self.low == self.high:
             return 0.5
-        if self.step is not None:
-            return bin_middle(self, round(self._index(value)), self._count())
+        if self.step is None:
+            return self._share_below(value)
+        grid = self.grid()
+        place = grid.place(value)
+        if self.anchor == "low":
+            return bin_middle(self, place, grid.size)
+        middle, half = grid.value(place), self.step / 2
+        ends = (max(middle - half, self.low), min(middle + half, self.high))
+        return sum(map(self._share_below, ends)) / 2
+
+    def _share_below(self, value: float) -> float:
         if self.log:
             return unblend(math.log(self.low), math.log(self.high), math.log(value))
         return unblend(self.low, self.high, value)
@@ -131,12 +151,12 @@ class Float(Document):
         """
         Return whether *value* is one that this distribution may take.
         """
-        if not is_number(value) or not self.low <= value <= self.high:
+        if not is_number(value):
             return False
-        if self.step is None:
-            return True
-        index = self._index(value)
-        return abs(index - round(index)) <= GRID_TOLERANCE * max(Decimal(1), abs(index))
+        # Rounding may lead out of the bounds, counting from the lower one not.
+        if self.anchor == "low" and not self.low <= value <= self.high:
+            return False
+        return self.step is None or self.grid().holds(value)
 
     def cast(self, value: Value) -> float:
         """
