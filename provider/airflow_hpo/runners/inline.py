@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["InlineOptions", "InlineRunner"]
 
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
 # So many characters of an exception make the reason; the log has it whole.
 _REASON = 2000
 
@@ -202,10 +204,15 @@ def _call(function: Callable[..., object], job: Job) -> Ending:
 
 def _apply(function: Callable[..., object], configuration: dict[str, Value]) -> object:
     try:
-        names = list(inspect.signature(function).parameters)
+        parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # some built-in functions do not tell
-        names = []
-    return function(configuration) if names == ["configuration"] else function(**configuration)
+        parameters = []
+    if len(parameters) == 1 and parameters[0].name == "configuration":
+        if parameters[0].kind in _POSITIONAL:
+            return function(configuration)
+        if parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
+            return function(configuration=configuration)
+    return function(**configuration)
 
 
 def _print_returned(returned: object) -> None:
