@@ -20,6 +20,8 @@ help: ## show this list
 install: ## set up .venv from the pins (again only if something changed)
 	@PYTHON='$(PYTHON)' sh constraints/install .venv
 
+# Apart from the Airflow of `make demo` and `make up`, which may be running.
+test: export AIRFLOW_HOME := $(CURDIR)/.airflow/test
 test: install ## run the whole suite: core, DAGs, and a real scheduler
 	@$(RUN) pytest $(ARGS)
 

@@ -134,6 +134,21 @@ def test_up_and_down(tmp_path):
     assert "No Airflow runs" in _demo(home, "down").communicate(timeout=60)[0]
 
 
+def test_demo_tells_why_a_run_failed(stack):
+    """
+    A run that fails makes the demo fail, with the end of the task's log; an Airflow that ran
+    before goes on running.
+    """
+    demo = _demo(stack.home, "run", "--dag", "doomed")
+    said, _ = demo.communicate(timeout=120)
+
+    assert demo.returncode == 1
+    assert "fail failed; its log ends:" in said
+    assert "ValueError: doomed from the start" in said
+    stack.check()
+    assert set(stack.healthy().values()) == {"healthy"}
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_killed_demo_leaves_nothing_running(tmp_path, number):
     """

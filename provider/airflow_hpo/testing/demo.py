@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,8 +34,6 @@ from airflow_hpo.testing.stack import Stack, StackError, free_port
 
 if TYPE_CHECKING:
     from rich.status import Status
-
-    from airflow_hpo.storage.base import Storage
 
 __all__ = ["main"]
 
@@ -85,15 +83,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace, screen: _Screen) -> int:
     deadline = time.monotonic() + options.timeout
-    with _airflow(options, screen) as airflow, screen.status("Waiting for the DAG"):
-        airflow.wait_for_dag(options.dag)
-        run_id = f"demo__{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S}"
+    run_id = f"demo__{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S}"
+    with _airflow(options, screen) as airflow:
         progress = _Progress(airflow, options.dag, run_id, screen)
-        screen.say(f"Triggering {options.dag} as {run_id}")
-        airflow.trigger(options.dag, run_id=run_id)
-        left = max(deadline - time.monotonic(), 1.0)
         try:
-            state = airflow.wait(options.dag, run_id, timeout=left, on_tick=progress.show)
+            with screen.status(f"Running the DAG {options.dag}"):
+                airflow.wait_for_dag(options.dag)
+                airflow.trigger(options.dag, run_id=run_id)
+                left = max(deadline - time.monotonic(), 1.0)
+                state = airflow.wait(options.dag, run_id, timeout=left, on_tick=progress.show)
         except StackError:
             _show_failures(airflow, options.dag, run_id)
             raise
@@ -197,7 +195,7 @@ class _Screen:
         if self._live:
             from rich.text import Text
 
-            self._live.update(Text(stamped))
+            self._live.update(Text(stamped, no_wrap=True, overflow="ellipsis"))
         elif text != self._shown and self.elapsed - self._shown_at >= _PLAIN_INTERVAL_S:
             self._shown, self._shown_at = text, self.elapsed
             print(stamped, flush=True)
@@ -214,35 +212,30 @@ class _Progress:
     run_id: str
     screen: _Screen
     _study: Study | None = None
-    _before: frozenset[str] = field(default_factory=frozenset)
-
-    def __post_init__(self) -> None:
-        """
-        Remember the studies there were: the run's own may be new.
-        """
-        self._before = frozenset(self._names())
 
     def show(self, run: Mapping[str, Any]) -> None:
         """
         Show how it goes, told by the journal and by Airflow.
         """
-        instances = self.airflow.task_instances(self.dag_id, self.run_id)
-        tasks = Counter(instance["state"] or "waiting" for instance in instances)
-        running = sorted({task["task_id"] for task in instances if task["state"] == "running"})
-        parts = [f"{count} {state}" for state, count in sorted(tasks.items())]
-        line = f"{run['state']}: {self._trials()}; tasks: {', '.join(parts) or 'none yet'}"
-        self.screen.now(f"{line} ({', '.join(running)})" if running else line)
+        tasks = self.airflow.task_instances(self.dag_id, self.run_id)
+        self._study = self._study or self._find(tasks)
+        failed = sum(task["state"] == "failed" for task in tasks)
+        running = sorted({task["task_id"] for task in tasks if task["state"] == "running"})
+        parts = [self._trials()]
+        if failed:
+            parts.append(f"{failed} failed")
+        parts.append(", ".join(running) or str(run["state"]))
+        self.screen.now("; ".join(parts))
 
     def summary(self) -> dict[str, Any] | None:
         """
         Return what the report would say of the study now; `None` if it has not begun.
         """
+        if self._study is None:
+            return None
         try:
-            self._study = self._study or self._find()
-            if self._study is None:
-                return None
             return summarise(self._study.record(), self._study.blueprint)
-        except (StorageError, StudyNotFoundError):  # busy; there is a next time
+        except StorageError:  # busy; there is a next time
             return None
 
     def folder(self) -> Path | None:
@@ -260,27 +253,19 @@ class _Progress:
         planned = summary["budget"].get("trials", "?")
         states = summary["states"]
         ended = summary["trials"] - states.get("waiting", 0) - states.get("running", 0)
-        text = f"{ended}/{planned} trials done, {states.get('running', 0)} running"
+        text = f"{ended}/{planned} trials, {states.get('running', 0)} running"
         return f"{text}, best {_best(summary)}" if summary["best"] else text
 
-    def _find(self) -> Study | None:
-        names = self._names()
-        new = [name for name in names if name not in self._before]
-        ours = [name for name in names if self.run_id in name]
-        # A blueprint may name a study of its own, which this run then continues.
-        for name in (*ours, *new, *names):
-            study = Study.load(self._storage(), name)
-            if study.blueprint.dag_id == self.dag_id:
-                return study
-        return None
-
-    def _names(self) -> list[str]:
-        if not Path(self.airflow.storage_url.removeprefix("sqlite:///")).exists():
-            return []
-        return [summary.name for summary in self._storage().studies()]
-
-    def _storage(self) -> Storage:
-        return open_storage(self.airflow.storage_url)
+    def _find(self, tasks: Sequence[Mapping[str, Any]]) -> Study | None:
+        """
+        Return the study that the run's tasks say they work on, once it exists.
+        """
+        names = (task["rendered_fields"].get("study") for task in tasks if task["rendered_fields"])
+        name = next(filter(None, names), None)
+        try:
+            return Study.load(open_storage(self.airflow.storage_url), name) if name else None
+        except (StorageError, StudyNotFoundError):
+            return None
 
 
 def _show_result(progress: _Progress, state: str) -> int:
@@ -310,18 +295,19 @@ def _show_failures(airflow: Airflow, dag_id: str, run_id: str) -> None:
     """
     try:
         instances = airflow.task_instances(dag_id, run_id)
+        instances.sort(key=lambda task: (task["task_id"], task["map_index"]))
         failed = [task for task in instances if task["state"] == "failed"]
         for task in failed[:_LOGS]:
             print(f"\n{_name(task)} failed; its log ends:", file=sys.stderr)
-            for line in airflow.log(task)[-_LOG_LINES:]:
-                print(f"    {line}", file=sys.stderr)
+            lines = [line for line in airflow.log(task) if "group::" not in line]
+            print("\n".join(f"    {line}" for line in lines[-_LOG_LINES:]), file=sys.stderr)
         if rest := failed[_LOGS:]:
             print(f"\nAlso failed: {', '.join(map(_name, rest))}", file=sys.stderr)
-        if not failed:
+        if instances and not failed:
             states = Counter(str(task["state"]) for task in instances)
             print(f"No task failed; tasks by state: {dict(states)}", file=sys.stderr)
-    except StackError as error:  # the reason for the failure is still to be told
-        print(f"(no logs: {error})", file=sys.stderr)
+    except StackError:  # no such run, or no answer: the reason for that is told anyway
+        return
 
 
 def _name(task: Mapping[str, Any]) -> str:

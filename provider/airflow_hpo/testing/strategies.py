@@ -113,6 +113,7 @@ class StrategyContract:
             "space": SPACES,
             "tiny": TINY,
             "impossible": IMPOSSIBLE,
+            "roomy": {title: SPACES[title] for title in ("floats", "ints", "conditional")},
         }
         kind = next((kind for kind in tables if kind in metafunc.fixturenames), None)
         if "name" not in metafunc.fixturenames:
@@ -256,13 +257,13 @@ class StrategyContract:
             trials = make_history(space, 12, states=[state])
             assert len(self.make(name, space).suggest(space, trials, 2, seed=10)) == 2
 
-    def test_wide_batch(self, name: str, space: Space) -> None:
+    def test_wide_batch(self, name: str, roomy: Space) -> None:
         """
         A batch of 64 is full and has no configuration twice.
         """
-        trials = make_history(space, 7)
+        trials = make_history(roomy, 7)
 
-        found = self.make(name, space).suggest(space, trials, 64, seed=11)
+        found = self.make(name, roomy).suggest(roomy, trials, 64, seed=11)
 
         assert len({canonical(suggestion.configuration) for suggestion in found}) == 64
 
