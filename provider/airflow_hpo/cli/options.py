@@ -1,0 +1,186 @@
+"""
+Arguments and options that several commands have.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from airflow_hpo.cli.output import Format, complain, refuse
+
+if TYPE_CHECKING:
+    from airflow_hpo.errors import Problem
+    from airflow_hpo.model.blueprint import Blueprint
+    from airflow_hpo.storage.base import Storage
+    from airflow_hpo.study import Study
+
+__all__ = [
+    "ArtifactsOption",
+    "BlueprintArgument",
+    "FormatOption",
+    "NameOption",
+    "StorageOption",
+    "StudyArgument",
+    "artifacts_folder",
+    "is_stdin",
+    "open_journal",
+    "open_study",
+    "read_blueprint",
+    "read_bytes",
+    "shown_name",
+    "unreadable",
+]
+
+FormatOption = Annotated[
+    Format, typer.Option("--format", help="Who reads it: a person or a program.")
+]
+
+StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        metavar="URL",
+        help="The journal of studies: any SQLAlchemy URL. "
+        "Default: $HPO_STORAGE, else SQLite under Airflow's home.",
+        show_default=False,
+    ),
+]
+
+ArtifactsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--artifacts",
+        metavar="DIR",
+        help="Folder of trials' files and reports. "
+        "Default: $HPO_ARTIFACTS, else under Airflow's home.",
+        show_default=False,
+    ),
+]
+
+BlueprintArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The blueprint, in any dialect; - for stdin.")
+]
+
+NameOption = Annotated[
+    str | None,
+    typer.Option(
+        "--blueprint",
+        metavar="NAME",
+        help="Which blueprint of FILE, where it holds several.",
+        show_default=False,
+    ),
+]
+
+StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.")]
+
+
+def open_journal(url: str | None) -> Storage:
+    """
+    Return the journal that ``--storage`` names.
+    """
+    from airflow_hpo.storage import open_storage
+
+    return open_storage(url)
+
+
+def open_study(url: str | None, name: str) -> Study:
+    """
+    Return the study called *name* of the journal that ``--storage`` names.
+
+    Raises:
+        StudyNotFoundError: With the nearest names, if there is none.
+    """
+    from airflow_hpo.errors import StudyNotFoundError
+    from airflow_hpo.study import Study
+
+    storage = open_journal(url)
+    try:
+        return Study.load(storage, name)
+    except StudyNotFoundError:
+        known = [summary.name for summary in storage.studies()]
+        raise StudyNotFoundError(_not_found(name, known)) from None
+
+
+def _not_found(name: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    message = f"no study is called {name!r}"
+    if near:
+        return f"{message}\n    hint: did you mean {' or '.join(map(repr, near))}?"
+    if not known:
+        return f"{message}: there are no studies yet"
+    return f"{message}\n    hint: hpo status lists them"
+
+
+def read_blueprint(file: Path, name: str | None) -> Blueprint:
+    """
+    Return the blueprint in *file*, or the one called *name* of several.
+
+    Raises:
+        BlueprintError: With all problems of the file.
+    """
+    from airflow_hpo.blueprint import parse_blueprints
+
+    warnings: list[Problem] = []
+    data = read_bytes(file)
+    found = {
+        blueprint.name: blueprint
+        for blueprint in parse_blueprints(data, file=shown_name(file), problems=warnings)
+    }
+    for warning in warnings:
+        complain(str(warning))
+    if name is None and len(found) == 1:
+        return next(iter(found.values()))
+    if name is None:
+        first = next(iter(found))
+        refuse(f"{file} holds {len(found)} blueprints, choose one: --blueprint {first}")
+    if name not in found:
+        refuse(f"--blueprint must be one of {', '.join(found)}, got {name!r}")
+    return found[name]
+
+
+def shown_name(file: Path) -> str:
+    """
+    Return what messages call *file*.
+    """
+    return "<stdin>" if is_stdin(file) else str(file)
+
+
+def is_stdin(file: Path) -> bool:
+    """
+    Return whether *file* stands for standard input.
+    """
+    return str(file) == "-"
+
+
+def read_bytes(file: Path) -> bytes:
+    """
+    Return what is in *file*, or in standard input for ``-``.
+
+    Ends the program where it cannot be read.
+    """
+    try:
+        return sys.stdin.buffer.read() if is_stdin(file) else file.read_bytes()
+    except OSError as error:
+        refuse(unreadable(file, error))
+
+
+def unreadable(file: Path, error: OSError) -> str:
+    """
+    Return the message for a file that cannot be read.
+    """
+    return f"{shown_name(file)} cannot be read: {error.strerror or error}"
+
+
+def artifacts_folder(artifacts: Path | None) -> Path:
+    """
+    Return the folder that ``--artifacts`` names.
+    """
+    from airflow_hpo.driver import default_artifacts
+
+    return (artifacts or default_artifacts()).expanduser().absolute()

@@ -1,0 +1,365 @@
+"""
+A study run in this process: rounds of trials in threads, until it ends.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from airflow_hpo.cli.leftovers import find_leftovers, latest_key, this_process
+from airflow_hpo.driver import TrialRun, evaluate_round, suggest_round
+from airflow_hpo.errors import HpoError, StudyError, TrialError, TrialInvalidError
+from airflow_hpo.model.trial import Failure, Outcome, TrialState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from airflow_hpo.cli.display import Display
+    from airflow_hpo.model.stop import Stop
+    from airflow_hpo.model.trial import Trial
+    from airflow_hpo.study import Study
+
+__all__ = ["Session"]
+
+# How often a study that nothing happens in is looked at, in seconds: its time
+# may be up.
+_TICK_S = 1.0
+
+# So many further signals end the waiting for trials that are being ended.
+_PATIENCE = 2
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """
+    A trial whose turn comes.
+
+    Args:
+        trial: As it was when it was put in the queue.
+
+        tries: How often it was tried in this session.
+
+        taken: Whether another process had it before.
+    """
+
+    trial: Trial
+    tries: int = 0
+    taken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """
+    A trial that runs in a thread.
+    """
+
+    due: _Due
+    run: TrialRun
+    thread: Thread
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """
+    The news that a thread is through with its trial.
+    """
+
+    number: int
+    error: BaseException | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Signal:
+    """
+    The news that somebody wants this process to end.
+    """
+
+    name: str
+
+
+class Session:
+    """
+    Runs one study in this process until it ends or somebody interrupts it.
+
+    **How it works.** Goes on with what an earlier session left: follows trials
+    whose jobs outlived it, and runs again those that were interrupted. Then it
+    asks for rounds as a DAG would, at most as many trials as one DAG run has.
+    A signal ends the running trials; what they told stays.
+
+    **What it does not do.** It leaves alone what other living processes and
+    DAGs work on, unless told to take it over.
+
+    Args:
+        study: The study.
+
+        trials: How many new trials at most.
+
+        artifacts: Folder under which workspaces are made.
+
+        slots: Trials that run at the same time.
+
+        display: Shows what happens.
+
+        take_over: Whether to run again what others left unfinished.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        *,
+        trials: int,
+        artifacts: Path,
+        slots: int,
+        display: Display,
+        take_over: bool = False,
+    ) -> None:
+        self.study = study
+        self.interrupted: str | None = None
+        self.stop: Stop | None = None
+        self._owner = this_process()
+        self._left = trials
+        self._rounds = 0
+        self._artifacts = artifacts
+        self._slots = slots
+        self._display = display
+        self._take_over = take_over
+        self.elsewhere = 0
+        self._is_timed = study.blueprint.budget.wall_clock_s is not None or any(
+            rule.kind == "expression" for rule in study.blueprint.stop
+        )
+        self._due: deque[_Due] = deque()
+        self._running: dict[int, _Work] = {}
+        self._events: SimpleQueue[_Ended | _Signal] = SimpleQueue()
+
+    def run(self) -> None:
+        """
+        Run until the study ends, there is nothing more to do, or a signal comes.
+
+        `stop`, `elsewhere` and `interrupted` tell afterwards which it was.
+        """
+        with self._signals():
+            try:
+                self._resume()
+                while self._refill():
+                    self._handle(self._next())
+            finally:
+                # Whatever went wrong: no job goes on without this process.
+                self._call_off("interrupted: hpo run ended", TrialState.FAILED)
+        if self.stop is None and self.interrupted is None:
+            self.stop = self.study.decide()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        def note(number: int, _frame: object) -> None:
+            self._events.put(_Signal(signal.Signals(number).name))
+
+        # What is ignored stays so: nohup, or a shell's background job.
+        mine = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        old = {number: signal.signal(number, note) for number in mine}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+    def _resume(self) -> None:
+        """
+        Take up what earlier sessions left behind.
+        """
+        stop = self.study.decide()
+        left = find_leftovers(self.study, stop, take_over=self._take_over)
+        self.elsewhere = left.elsewhere
+        for trial in left.running:
+            # Its job may have outlived its session: with the old key this
+            # finds it, whatever the number of slots.
+            self._display.note(f"#{trial.number} was left running: following it")
+            self._start(_Due(trial), key=latest_key(self.study, trial))
+        self._due += (_Due(trial, taken=True) for trial in (*left.again, *left.waiting))
+        if stop is not None and not left.again:
+            self._withdraw(f"the study ended: {stop.reason}")
+
+    def _refill(self) -> bool:
+        """
+        Keep the slots busy; returns whether anything runs.
+        """
+        while self.interrupted is None and self.stop is None:
+            if not self._due and not self._running:
+                self._due += self._next_round()
+            if not self._due or len(self._running) >= self._slots:
+                break
+            self._begin(self._due.popleft())
+        return bool(self._running)
+
+    def _next_round(self) -> list[_Due]:
+        count = min(self._left, self.study.blueprint.execution.batch_size)
+        if count <= 0:
+            return []
+        key = f"{self._owner}/{self._rounds}"
+        trials = suggest_round(self.study, count, key=key)
+        self._left -= len(trials)
+        self._rounds += 1
+        return [_Due(trial) for trial in trials]
+
+    def _begin(self, due: _Due) -> None:
+        """
+        Start a trial, unless another process was faster.
+        """
+        if due.taken:
+            now = self.study.record().trials[due.trial.number]
+            if (now.state, now.attempt) != (due.trial.state, due.trial.attempt):
+                return
+        self._start(due, key=f"{self._owner}/{due.trial.number}/{due.tries}")
+
+    def _start(self, due: _Due, *, key: str) -> None:
+        number = due.trial.number
+        # Here rather than in the thread: whoever decides next sees it running.
+        trial = self.study.start(number, key=key)
+        run = TrialRun(
+            self.study,
+            number,
+            key=key,
+            artifacts=self._artifacts,
+            log=lambda line: self._display.line(number, line),
+            on_measurement=lambda measurement: self._display.measured(number, measurement),
+        )
+        thread = Thread(target=self._work, args=(number, run), daemon=True)
+        self._running[number] = _Work(due, run, thread)
+        self._display.started(trial)
+        thread.start()
+
+    def _work(self, number: int, run: TrialRun) -> None:
+        error: BaseException | None = None
+        try:
+            run.run()
+        except BaseException as caught:  # noqa: BLE001 - the main thread judges
+            error = caught
+        self._events.put(_Ended(number, error))
+
+    def _next(self) -> _Ended | _Signal | None:
+        try:
+            return self._events.get(timeout=_TICK_S)
+        except Empty:
+            return None
+
+    def _handle(self, event: _Ended | _Signal | None) -> None:
+        if isinstance(event, _Signal):
+            self.interrupted = event.name
+            self._display.note(f"{event.name}: ending {_count(self._running)} ...")
+            self._call_off(f"interrupted by {event.name}", TrialState.FAILED)
+        elif isinstance(event, _Ended):
+            self._conclude(event)
+        elif self._is_timed:
+            self._decide(())
+
+    def _conclude(self, event: _Ended) -> None:
+        """
+        Show how a trial ended, try it again where that may help, and decide.
+        """
+        work = self._running.pop(event.number)
+        work.thread.join()
+        if not (event.error is None or isinstance(event.error, (TrialError, StudyError))):
+            raise event.error
+        trial = self.study.record().trials[event.number]
+        again = self._is_retried(work.due, trial, event.error)
+        if again:
+            self._due.appendleft(_Due(trial, work.due.tries + 1))
+        best = None if again else self._decide({event.number})
+        self._display.ended(trial, again=again, best=best)
+
+    def _is_retried(self, due: _Due, trial: Trial, error: BaseException | None) -> bool:
+        retries = self.study.blueprint.trial.retries
+        allowed = {Failure.INFRASTRUCTURE: retries.infrastructure, Failure.CODE: retries.code}
+        return (
+            trial.state is TrialState.FAILED
+            and trial.failure is not None
+            and not isinstance(error, TrialInvalidError)
+            and self.stop is None
+            and self.interrupted is None
+            and due.tries < allowed.get(trial.failure, 0)
+        )
+
+    def _decide(self, numbers: Iterable[int]) -> Trial | None:
+        """
+        Evaluate; end what runs if the study ends. Returns the best trial.
+        """
+        result = evaluate_round(self.study, list(numbers), lost=lambda _: "its thread ended")
+        if result.stop is not None and self.stop is None and self.interrupted is None:
+            self.stop = result.stop
+            reason = f"the study ended: {result.stop.reason}"
+            self._withdraw(reason)
+            self._call_off(reason, TrialState.PRUNED)
+        return result.best
+
+    def _withdraw(self, reason: str) -> None:
+        """
+        Call off what never began.
+        """
+        outcome = Outcome(TrialState.PRUNED, reason=reason)
+        while self._due:
+            trial = self._due.popleft().trial
+            if trial.state is TrialState.WAITING:
+                self.study.tell(trial.number, outcome, attempt=0)
+
+    def _call_off(self, reason: str, state: TrialState) -> None:
+        """
+        End all running trials at once, and wait until they have told it.
+        """
+        threads = [
+            Thread(target=self._cancel, args=(work.run, reason, state), daemon=True)
+            for work in self._running.values()
+        ]
+        for thread in threads:
+            thread.start()
+        asked = 0
+        while self._running and asked < _PATIENCE:
+            event = self._next()
+            if isinstance(event, _Ended):
+                self._running.pop(event.number).thread.join()
+                self._show_called_off(event)
+            elif isinstance(event, _Signal):
+                asked += 1
+                self.interrupted = self.interrupted or event.name
+                self._display.note(f"{event.name}: still ending {_count(self._running)} ...")
+        for number in tuple(self._running):
+            self._abandon(number, reason)
+
+    def _abandon(self, number: int, reason: str) -> None:
+        """
+        Tell a trial's end without waiting for it: somebody insists.
+
+        Its runner was asked to end it and does so, or it cannot be interrupted
+        and ends with this process.
+        """
+        del self._running[number]
+        trial = self.study.record().trials[number]
+        outcome = Outcome(TrialState.FAILED, reason=reason, failure=Failure.INFRASTRUCTURE)
+        with suppress(StudyError):  # it told its own after all
+            trial = self.study.tell(number, outcome, attempt=trial.attempt)
+        self._display.ended(trial, again=False, best=None)
+
+    def _cancel(self, run: TrialRun, reason: str, state: TrialState) -> None:
+        try:
+            run.cancel(reason, state=state)
+        except HpoError as error:
+            self._display.note(f"#{run.number} cannot be ended: {error}")
+
+    def _show_called_off(self, event: _Ended) -> None:
+        if isinstance(event.error, HpoError) and not isinstance(event.error, TrialError):
+            # Such as a journal that cannot be reached: it was not told.
+            self._display.note(f"#{event.number}: {event.error}")
+            return
+        trial = self.study.record().trials[event.number]
+        self._display.ended(trial, again=False, best=None)
+
+
+def _count(running: dict[int, _Work]) -> str:
+    return f"{len(running)} running {'trial' if len(running) == 1 else 'trials'}"

@@ -1,0 +1,212 @@
+"""
+``hpo status`` and ``hpo top``: what is known of studies.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from airflow_hpo.cli.options import (
+    FormatOption,
+    StorageOption,
+    StudyArgument,
+    open_journal,
+    open_study,
+)
+from airflow_hpo.cli.output import (
+    Format,
+    cut,
+    say,
+    show_json,
+    show_table,
+    shown_duration,
+    shown_time,
+    shown_value,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_hpo.model.record import StudySummary
+    from airflow_hpo.model.trial import Trial
+    from airflow_hpo.study import Study
+
+__all__ = ["register"]
+
+# Reasons in a list of studies are cut to this many characters.
+_REASON = 60
+
+
+def register(app: typer.Typer) -> None:
+    """
+    Add the commands to *app*.
+    """
+    app.command("status", epilog="Example: hpo status digits --format json")(_status)
+    app.command("top", epilog="Example: hpo top digits -n 3")(_top)
+
+
+def _status(
+    study: Annotated[
+        str | None, typer.Argument(metavar="[STUDY]", help="One study; all by default.")
+    ] = None,
+    *,
+    storage: StorageOption = None,
+    output: FormatOption = Format.TEXT,
+) -> None:
+    """
+    Show how studies stand: all of them, or one with what it is running.
+    """
+    if study is None:
+        summaries = open_journal(storage).studies()
+        if output is Format.JSON:
+            show_json([_line(summary) for summary in summaries])
+        elif summaries:
+            _show_list(summaries)
+        else:
+            say("there are no studies yet")
+        return
+    details = _details(open_study(storage, study))
+    if output is Format.JSON:
+        show_json(details)
+    else:
+        _show_details(details)
+
+
+def _line(summary: StudySummary) -> dict[str, Any]:
+    stop = summary.stop
+    return {
+        "study": summary.name,
+        "created": summary.created,
+        "trials": summary.trials,
+        "states": dict(summary.states),
+        "stop": None if stop is None else {"rule": stop.rule, "reason": stop.reason},
+    }
+
+
+def _show_list(summaries: object) -> None:
+    lines = [_line(summary) for summary in summaries]  # type: ignore[attr-defined]
+    show_table(
+        ["study", "created", "trials", "states", "ended"],
+        (
+            [
+                line["study"],
+                shown_time(line["created"]),
+                line["trials"],
+                _states(line["states"]),
+                cut(line["stop"]["reason"], _REASON) if line["stop"] else "",
+            ]
+            for line in lines
+        ),
+    )
+
+
+def _states(states: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in states.items() if count)
+
+
+def _details(study: Study) -> dict[str, Any]:
+    """
+    Return the study's summary, and what its running trials measured last.
+    """
+    from airflow_hpo.model.trial import TrialState
+    from airflow_hpo.report import summarise
+
+    record = study.record()
+    running = [trial for trial in record.trials if trial.state is TrialState.RUNNING]
+    return summarise(record, study.blueprint) | {
+        "running": [_running(study, trial) for trial in running]
+    }
+
+
+def _running(study: Study, trial: Trial) -> dict[str, Any]:
+    measured = study.storage.measurements(study.name, trial.number)
+    last = measured[-1] if measured else None
+    return {
+        "number": trial.number,
+        "attempt": trial.attempt,
+        "started": trial.started,
+        "parameters": dict(trial.configuration),
+        "measurement": None
+        if last is None
+        else {"metrics": dict(last.metrics), "resource": last.resource, "time": last.time},
+    }
+
+
+def _show_details(details: Mapping[str, Any]) -> None:
+    say(f"study {details['study']} (blueprint {details['blueprint']}, {details['strategy']})")
+    stop = details["stop"]
+    say(f"ended: {stop['reason']}" if stop else details["status"])
+    budget = details["budget"]["trials"]
+    states = _states(details["states"])
+    say(f"{details['trials']} trials of {budget}{': ' if states else ''}{states}")
+    best = details["best"]
+    if best is not None:
+        values = ", ".join(f"{name} = {shown_value(it)}" for name, it in best["values"].items())
+        say(f"best: #{best['number']} with {values}")
+        show_table(["parameter", "value"], list(best["parameters"].items()))
+    if details["running"]:
+        say()
+        show_table(["running", "for", "last measured"], map(_running_row, details["running"]))
+
+
+def _running_row(trial: Mapping[str, Any]) -> list[str]:
+    last = trial["measurement"]
+    metrics = last["metrics"] if last else {}
+    return [
+        f"#{trial['number']}",
+        shown_duration(time.time() - trial["started"]) if trial["started"] else "",
+        " ".join(f"{name}={shown_value(value)}" for name, value in metrics.items()),
+    ]
+
+
+def _top(
+    study: StudyArgument,
+    *,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many at most.")] = 10,
+    storage: StorageOption = None,
+    output: FormatOption = Format.TEXT,
+) -> None:
+    """
+    Show the best trials of a study, best first.
+    """
+    from airflow_hpo.model.objective import loss
+
+    opened = open_study(storage, study)
+    objectives = opened.blueprint.objectives
+    complete = [trial for trial in opened.record().trials if trial.is_complete and trial.values]
+    complete.sort(key=lambda trial: (loss(objectives, trial.values or ()), trial.number))
+    metrics = [objective.metric for objective in objectives]
+    best = [_top_line(trial, metrics) for trial in complete[:count]]
+    if output is Format.JSON:
+        show_json(best)
+    elif not best:
+        say("no trial is complete")
+    else:
+        parameters = [parameter.name for parameter in opened.blueprint.space.tunable]
+        show_table(
+            ["trial", *metrics, *parameters, "took"],
+            ([*_top_row(line, metrics, parameters)] for line in best),
+        )
+
+
+def _top_line(trial: Trial, metrics: list[str]) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "values": dict(zip(metrics, trial.values or (), strict=True)),
+        "parameters": dict(trial.configuration),
+        "metrics": dict(trial.metrics),
+        "sampler": trial.sampler,
+        "duration_s": trial.duration,
+    }
+
+
+def _top_row(line: Mapping[str, Any], metrics: list[str], parameters: list[str]) -> list[Any]:
+    return [
+        f"#{line['number']}",
+        *(line["values"][metric] for metric in metrics),
+        *(line["parameters"].get(name) for name in parameters),
+        shown_duration(line["duration_s"]),
+    ]
