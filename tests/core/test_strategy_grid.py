@@ -249,6 +249,31 @@ def test_search_for_an_allowed_combination_ends(order):
         make(order=order).suggest(space, [], 1, seed=1)
 
 
+def test_what_was_found_before_giving_up_is_kept():
+    """
+    A batch that finds some allowed combinations and then only forbidden ones.
+    """
+    space = space_of("a + b + c <= 1", **{name: Int(low=0, high=99_999_999) for name in "abc"})
+
+    found = make().suggest(space, [], 5, seed=1)
+
+    assert rows(found) == [(0, 0, 0), (0, 0, 1)]
+
+
+def test_huge_shuffled_grid_keeps_constants_and_constraints():
+    """
+    Drawing from a grid too big to be shuffled leaves the space as it is.
+    """
+    space = space_of(
+        "a <= b", a=Int(low=0, high=999), b=Int(low=0, high=999), fixed=Constant(value="x")
+    )
+
+    found = make(order="shuffled").suggest(space, [], 20, seed=1)
+
+    assert len(found) == 20
+    assert all(list(space.problems(item.configuration)) == [] for item in found)
+
+
 def test_unknown_order_is_refused():
     """
     The message lists the orders there are.

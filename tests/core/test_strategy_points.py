@@ -151,6 +151,27 @@ def test_grid_passes_over_points():
     assert grid.limit(space) == 3
 
 
+def test_limit_of_points_and_strategy():
+    """
+    Points add to what a strategy can try, but not to what a space has.
+    """
+    endless = Space(parameters=(Parameter(name="x", distribution=Float(low=0, high=1)),))
+    points = [{"rate": 0.5}, {"rate": 0.25}]
+
+    assert make(points=points).limit(SPACE) is None
+    assert make("manual", points=[{"x": 0.1}], configurations=[{"x": 0.2}]).limit(endless) == 2
+
+
+def test_points_of_a_used_up_space_are_no_error():
+    """
+    Where everything was tried, neither point nor strategy has anything left.
+    """
+    space = Space(parameters=(Parameter(name="x", distribution=Int(low=1, high=1)),))
+    tried = [Trial(0, {"x": 1}, TrialState.COMPLETE, values=(0.0,))]
+
+    assert make(points=[{}, {"x": 1}]).suggest(space, tried, 3, seed=1) == []
+
+
 @pytest.mark.parametrize(
     ("point", "message"),
     [

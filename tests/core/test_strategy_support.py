@@ -11,6 +11,7 @@ from airflow_hpo.model.distribution import Categorical, Float, Int, LogNormal, N
 from airflow_hpo.model.objective import Objective
 from airflow_hpo.model.space import Parameter, Space
 from airflow_hpo.strategies import PLANNED, STRATEGIES
+from airflow_hpo.strategies._lattice import Lattice
 from airflow_hpo.strategies.base import Options, Setting, Support
 from airflow_hpo.strategies.support import exhaustible, strategy_problems, unsupported
 
@@ -211,3 +212,26 @@ def test_configurations_are_counted_exactly(space, count):
     The number is exact, or there is none.
     """
     assert exhaustible(space) == count
+
+
+def test_an_endless_space_is_not_walked():
+    """
+    Who walks over real numbers is told so at once.
+    """
+    lattice = Lattice(space_of(x=Float(low=0, high=1)))
+
+    with pytest.raises(ValueError, match="the space must be countable"):
+        next(lattice.walk())
+
+
+def test_a_walk_begins_behind_a_configuration_of_its_own():
+    """
+    A configuration that the walk does not come by is refused as a start.
+    """
+    space = space_of(
+        c=Categorical(choices=("a", "b"), weights=(1, 0)), s=Float(low=0, high=1, step=0.5)
+    )
+
+    for wrong in ({"c": "b", "s": 0.5}, {"c": "a", "s": 7.0}):
+        with pytest.raises(ValueError, match=r"is (none of|out of range)"):
+            next(Lattice(space).walk(after=wrong))

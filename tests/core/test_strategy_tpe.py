@@ -554,6 +554,40 @@ def test_steps_on_a_logarithmic_scale():
     assert statistics.median(item["n"] for item in found) < 60
 
 
+@pytest.mark.parametrize(
+    "distribution",
+    [
+        Float(low=-1.7e308, high=1.7e308),
+        Float(low=1e-300, high=1e300, log=True),
+        Int(low=-(2**63), high=2**63 - 1),
+        Int(low=1, high=2**63 - 1, log=True),
+        Int(low=1, high=2**30, log=True),
+        Float(low=0, high=2**30 - 1, step=1),
+        LogNormal(mean=-900, deviation=40),
+        Normal(mean=1e300, deviation=1e-3),
+        Normal(mean=0, deviation=1e300),
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("error")
+def test_extreme_numbers_stay_in_their_distribution(distribution):
+    """
+    Neither a range too wide to be subtracted nor one too narrow breaks the model.
+    """
+    space = Space(
+        parameters=(
+            Parameter(name="n", distribution=distribution),
+            Parameter(name="x", distribution=Float(low=0, high=1)),
+        )
+    )
+    trials = random_trials(space, 20)
+
+    found = make().suggest(space, trials, 5, seed=SEED)
+
+    assert [item.sampler for item in found] == ["tpe"] * 5
+    assert all(distribution.contains(item.configuration["n"]) for item in found)
+
+
 def test_choice_of_weight_zero_is_never_tried():
     """
     Not even where the history holds it and it was the best.

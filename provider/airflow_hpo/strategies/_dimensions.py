@@ -28,6 +28,10 @@ __all__ = ["Dimension", "dimension_of"]
 # in 16 000. What lies beyond is shown to the sampler as lying on the edge.
 _DEVIATIONS = 4.0
 
+# Of so many steps the share of a single one is lost in rounding; then the
+# unit interval is searched as if there were none.
+_MANY = 2**30
+
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
@@ -65,10 +69,10 @@ def dimension_of(distribution: Distribution) -> Dimension | None:
         case Categorical():
             choices = CategoricalDistribution(range(axis.size))
             return Dimension(choices, _place_finder(axis), axis.value)
-        case Int(step=1, log=log):
+        case Int(step=1, log=log) if axis.size <= _MANY:
             whole = IntDistribution(distribution.low, distribution.high, log=log)
             return Dimension(whole, _inside(distribution, int), _clipped(distribution, int))
-        case Int(log=False) | Float(log=False):
+        case Int(log=False) | Float(log=False) if axis.size <= _MANY:
             return Dimension(IntDistribution(0, axis.size - 1), axis.place, axis.value)
     return _unit_dimension(distribution)
 

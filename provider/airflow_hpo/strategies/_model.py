@@ -103,16 +103,26 @@ def suggest_by_model(
         return found
     history = [*trials, *(_waiting(*pair) for pair in zip(drawn, found, strict=True))]
     model = make_model(history)
-    for number in numbers[len(drawn) :]:
-        suggestion = None
-        if model is not None:
-            suggestion = _proposed(model, draws, number, seed=seed, sampler=sampler)
-        more = [suggestion] if suggestion else draws.suggestions([number], sampler="random")
+    rest = numbers[len(drawn) :]
+    if model is None:
+        return found + draws.suggestions(rest, sampler="random")
+    return found + _modelled(model, draws, rest, seed=seed, sampler=sampler)
+
+
+def _modelled(
+    model: Model, draws: Draws, numbers: Sequence[int], *, seed: int, sampler: str
+) -> list[Suggestion]:
+    """
+    Return what the model proposes for *numbers*, or chance where it fails.
+    """
+    found: list[Suggestion] = []
+    for number in numbers:
+        proposed = _proposed(model, draws, number, seed=seed, sampler=sampler)
+        more = [proposed] if proposed else draws.suggestions([number], sampler="random")
         if not more:
             break
         found += more
-        if model is not None:
-            model.settle(_waiting(number, more[0]))
+        model.settle(_waiting(number, more[0]))
     return found
 
 

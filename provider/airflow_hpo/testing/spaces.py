@@ -94,6 +94,7 @@ SPACES: Mapping[str, Space] = {
 
 TINY: Mapping[str, tuple[Space, int]] = {
     "one point": (_space(only=Categorical(choices=("a",)), fixed=Constant(value=2.0)), 1),
+    "no parameter": (_space(), 1),
     "nothing to search": (_space(fixed=Constant(value="x")), 1),
     "one real number": (_space(x=Float(low=0.5, high=0.5)), 1),
     "three points": (_space(x=Int(low=1, high=3)), 3),
