@@ -15,11 +15,11 @@ from itertools import chain
 import pytest
 import sqlalchemy
 
-from airflow_hpo.errors import StorageError
+from airflow_hpo.errors import StorageError, StudyNotFoundError
 from airflow_hpo.storage import open_storage
 from airflow_hpo.storage.schema import REVISION, VERSION_TABLE, is_known, metadata
 from airflow_hpo.testing.processes import run_together
-from airflow_hpo.testing.storage_tasks import create_and_ask, make_study
+from airflow_hpo.testing.storage_tasks import create_and_ask, make_study, propose_count
 
 _PROCESSES = 8
 
@@ -54,6 +54,25 @@ def test_eight_processes_make_the_tables_in_postgresql_without_a_clash(postgres_
     Tables and study are made once; nobody hears of a table that exists.
     """
     _clash([open_storage(postgres_urls()) for _ in range(3)])
+
+
+_FIRST_CALLS = {
+    "load": lambda storage: storage.load("study"),
+    "append": lambda storage: storage.append("study", "key", propose_count(1)),
+    "start": lambda storage: storage.start("study", 0, key="key"),
+    "stop": lambda storage: storage.stop("study", None),
+    "delete": lambda storage: storage.delete("study"),
+}
+
+
+@pytest.mark.parametrize("call", _FIRST_CALLS)
+def test_any_call_may_be_the_first(tmp_path, class_postgres_url, call):
+    """
+    Whatever is asked first of a new database, there is no such study.
+    """
+    for url in (f"sqlite:///{tmp_path}/new/studies.db", class_postgres_url):
+        with pytest.raises(StudyNotFoundError, match="no study named 'study'"):
+            _FIRST_CALLS[call](open_storage(url))
 
 
 @pytest.fixture(name="file")

@@ -169,6 +169,7 @@ class TestUrls:
         assert open_storage() is open_storage("memory://from the environment")
         assert isinstance(open_storage(), MemoryStorage)
         assert open_storage() is not open_storage("memory://another")
+        assert repr(make_study(MemoryStorage())) == "MemoryStorage(<1 studies>)"
 
 
 class TestFiles:
@@ -206,6 +207,19 @@ class TestFiles:
             open_storage(f"sqlite:///{file}").studies()
 
         assert file.read_text() == "dear diary, " * 1000
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+    def test_folder_that_became_read_only_is_an_error(self, sqlite, tmp_path):
+        """
+        A call that cannot wait for its turn says why.
+        """
+        make_study(sqlite)
+        for path in tmp_path.glob("*.lock"):
+            path.unlink()
+        tmp_path.chmod(0o500)
+
+        with pytest.raises(StorageError, match=r"cannot create .*\.lock: Permission denied"):
+            sqlite.append("study", "key", propose_count(1))
 
     def test_folder_is_an_error(self, tmp_path):
         """
@@ -345,6 +359,21 @@ class TestWaiting:
             done.set()
 
             assert [slow.result(60)[0].number, quick.result(60)[0].number] == [2, 3]
+
+    def test_asking_within_an_ask_does_not_wait_for_itself(self, sqlite):
+        """
+        A strategy that asks the study for trials is refused, rather than stuck.
+        """
+        make_study(sqlite)
+
+        def ask(_):
+            sqlite.append("study", "inner", propose_count(1))
+            return [Suggestion({}, "test")]
+
+        with pytest.raises(StorageError, match="cannot be used: UNIQUE constraint failed"):
+            sqlite.append("study", "outer", ask)
+
+        assert [trial.key for trial in sqlite.load("study").trials] == ["inner"]
 
     def test_study_that_is_deleted_while_a_strategy_thinks_stays_deleted(self, sqlite):
         """

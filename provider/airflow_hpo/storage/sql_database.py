@@ -16,11 +16,11 @@ repeatable read for readers, so that what they gather is of one moment.
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection, inspect, text
@@ -29,11 +29,10 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAl
 from airflow_hpo.errors import StorageError
 from airflow_hpo.storage import schema
 from airflow_hpo.storage.sql_engine import dispose_engine, engine_for
+from airflow_hpo.storage.sql_file import file_turn, make_file
 from airflow_hpo.storage.sql_url import parse_url, show_url, sqlite_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sqlalchemy import Engine
 
 __all__ = ["Database"]
@@ -116,20 +115,13 @@ class Database:
 
         Unlike a transaction it holds up nobody who only wants to write.
         """
-        import fcntl
-
-        path = f"{self.file}.lock"
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise self._error(f"{error.strerror}: {path}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        file = self.url.database or ""
+        # Entered by hand: only what the lock itself raises is ours to explain.
+        with ExitStack() as stack:
+            with self._explained():
+                make_file(Path(file))
+                stack.enter_context(file_turn(f"{file}.lock"))
             yield
-        finally:
-            # Closing alone would not do if a fork holds the file open as well.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-            os.close(descriptor)
 
     def close(self) -> None:
         """
@@ -153,7 +145,8 @@ class Database:
 
     def _once(self, work: Callable[[Connection], T], *, write: bool) -> T:
         if self.file is not None:
-            self._make_file(self.file)
+            with self._explained():
+                make_file(self.file)
         with self._engine().connect() as connection:
             if not connection.info.get("hpo_prepared"):
                 self._prepare(connection)
@@ -176,17 +169,13 @@ class Database:
         except SQLAlchemyError as error:
             raise self._error(f"{type(error).__name__} in its URL") from None
 
-    def _make_file(self, file: Path) -> None:
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
         """
-        Make the file and the folders above it, for their owner alone.
+        Say what is wrong with the file or its folder.
         """
         try:
-            if file.exists():
-                return
-            for folder in reversed(file.parents):
-                if not folder.is_dir():
-                    folder.mkdir(mode=0o700, exist_ok=True)
-            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            yield
         except OSError as error:
             raise self._error(f"cannot create {error.filename}: {error.strerror}") from error
 
