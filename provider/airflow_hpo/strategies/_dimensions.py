@@ -58,7 +58,8 @@ def dimension_of(distribution: Distribution) -> Dimension | None:
     Choices are searched by their place: Optuna sees no labels, and weights
     only matter while trials are drawn at random. Steps are searched by their
     place too, which is the same to every sampler and exact. Optuna has no
-    logarithmic scale with steps: there it searches the unit interval.
+    logarithmic scale with steps, and cannot tell very many steps apart: there
+    it searches the unit interval.
     """
     axis = axis_of(distribution)
     if axis is None:
@@ -144,4 +145,9 @@ def _normal_dimension(distribution: Normal | LogNormal) -> Dimension:
 
 
 def _unit_dimension(distribution: Distribution) -> Dimension:
-    return Dimension(FloatDistribution(0.0, 1.0), distribution.to_unit, distribution.from_unit)
+    def show(value: Value) -> float:
+        if not distribution.contains(value):
+            raise ValueError(f"{value!r} is out of range")
+        return distribution.to_unit(value)
+
+    return Dimension(FloatDistribution(0.0, 1.0), show, distribution.from_unit)
