@@ -239,8 +239,8 @@ class Categorical(Document):
     @model_validator(mode="after")
     def _consistent(self) -> Categorical:
         labels = [canonical(choice) for choice in self.choices]
-        twice = sorted({label for label in labels if labels.count(label) > 1})
-        if twice:
+        if len(set(labels)) < len(labels):
+            twice = sorted({label for label in labels if labels.count(label) > 1})
             raise ValueError(f"choices must be different, got {', '.join(twice)} more than once")
         if self.weights is None:
             return self

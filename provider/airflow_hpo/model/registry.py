@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -92,6 +92,7 @@ class Table:
         raise ValueError(f"{self.kind} must be one of {known}, got {name!r}")
 
 
+@cache
 def _load(path: str) -> Any:  # noqa: ANN401 - whatever the path names
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)

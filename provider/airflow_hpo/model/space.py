@@ -101,14 +101,14 @@ class Space(Document):
     @model_validator(mode="after")
     def _consistent(self) -> Space:
         names = [parameter.name for parameter in self.parameters]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
+        if len(self.by_name) < len(names):
+            twice = sorted({name for name in names if names.count(name) > 1})
             raise ValueError(f"parameter names must be unique, got {', '.join(twice)} twice")
         for parameter in self.parameters:
             self._check_parents(parameter)
         _ = self.sampling_order  # raises where conditions run in a circle
         for expression in self.expressions:
-            unknown = sorted(expression.names() - set(names))
+            unknown = sorted(expression.names() - self.by_name.keys())
             if unknown:
                 raise ValueError(
                     f"constraint {expression.text!r} names {', '.join(unknown)}, "

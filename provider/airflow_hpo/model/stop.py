@@ -24,7 +24,19 @@ if TYPE_CHECKING:
     from airflow_hpo.model.trial import Trial
     from airflow_hpo.model.values import Value
 
-__all__ = ["Budget", "ExpressionRule", "MetricRule", "PlateauRule", "Stop", "StopRule", "decide"]
+__all__ = [
+    "EXECUTION_NAMES",
+    "Budget",
+    "ExpressionRule",
+    "MetricRule",
+    "PlateauRule",
+    "Stop",
+    "StopRule",
+    "decide",
+]
+
+EXECUTION_NAMES = ("duration", "counter", "status")
+"""What an expression may name behind ``execution.``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,11 +272,8 @@ def _names(trial: Trial, *, now: float) -> Mapping[str, Any]:
         for name, value in trial.configuration.items()
     }
     known |= {f"metadata.{name}": value for name, value in trial.metrics.items()}
-    known |= {
-        "execution.duration": duration,
-        "execution.counter": trial.number + 1,
-        "execution.status": trial.state.value,
-    }
+    facts = (duration, trial.number + 1, trial.state.value)
+    known |= {f"execution.{name}": fact for name, fact in zip(EXECUTION_NAMES, facts, strict=True)}
     return known | dict(trial.metrics)
 
 

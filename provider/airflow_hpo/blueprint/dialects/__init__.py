@@ -1,3 +1,17 @@
 """
-blueprint/dialects.
+Dialects: the vocabularies that are read, one file each; they know no siblings.
 """
+
+from __future__ import annotations
+
+from airflow_hpo.model.registry import Table
+
+__all__ = ["DIALECTS"]
+
+DIALECTS = Table(
+    kind="dialect",
+    entries={
+        "native": "airflow_hpo.blueprint.dialects.native:NativeDialect",
+    },
+    group="airflow_hpo.dialects",
+)

@@ -1,0 +1,87 @@
+"""
+Checks of the strategy: name, options, and whether it fits the space.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_hpo.blueprint.checks.named import check_options, load_named
+from airflow_hpo.strategies import PLANNED, STRATEGIES
+from airflow_hpo.strategies.base import Setting
+from airflow_hpo.strategies.support import unsupported
+
+if TYPE_CHECKING:
+    from airflow_hpo.blueprint.checks.draft import Draft
+    from airflow_hpo.blueprint.problems import Problems
+    from airflow_hpo.model.space import Space
+
+__all__ = ["check_strategy"]
+
+
+def check_strategy(draft: Draft, space: Space | None, problems: Problems) -> None:
+    """
+    Note why the strategy cannot be used as it is asked for.
+    """
+    spec = draft.strategy
+    if spec is None:
+        return
+    strategy_class = load_named(
+        spec.name, table=STRATEGIES, planned=PLANNED, path=("strategy", "name"), problems=problems
+    )
+    if strategy_class is None:
+        return
+    before = problems.errors
+    options = check_options(
+        strategy_class.options_class,
+        spec.options,
+        path=("strategy", "options"),
+        problems=problems,
+    )
+    if space is None or draft.execution is None:
+        return
+    reasons = unsupported(
+        spec.name, space=space, objectives=draft.objectives, mode=draft.execution.mode
+    )
+    for reason in reasons:
+        hint = strategy_class.support.note or None
+        problems.error(("strategy", "name"), reason, hint=hint)
+    if options is not None and draft.budget is not None and problems.errors == before:
+        setting = Setting(
+            objectives=draft.objectives,
+            trials=draft.budget.trials,
+            startup_trials=spec.startup_trials,
+            resource=draft.resource,
+        )
+        _check_fit(strategy_class(options, setting), draft, space, problems)
+
+
+def _check_fit(strategy: Any, draft: Draft, space: Space, problems: Problems) -> None:  # noqa: ANN401
+    """
+    Let *strategy* itself say what is wrong, and how many trials it can make.
+    """
+    before = problems.errors
+    for problem in getattr(strategy, "problems", lambda _: ())(space):
+        parts = (int(part) if part.isdecimal() else part for part in problem.path.split("."))
+        problems.error(tuple(parts), problem.message, hint=problem.hint)
+    if problems.errors > before or not problems.warnings_wanted or draft.budget is None:
+        return
+    limit = strategy.limit(space)
+    if limit is not None and limit < draft.budget.trials:
+        noun = "configuration" if limit == 1 else "configurations"
+        problems.warn(
+            ("budget", "trials"),
+            f"is capped to {limit}: there are {limit} {noun}, got {draft.budget.trials}",
+        )
+    spec = draft.strategy
+    if (
+        spec is None
+        or not strategy.support.startup
+        or "startup_trials" not in spec.model_fields_set
+    ):
+        return
+    if spec.startup_trials >= draft.budget.trials:
+        problems.warn(
+            ("strategy", "startup_trials"),
+            f"leaves all {draft.budget.trials} trials random, got {spec.startup_trials}",
+        )

@@ -1,0 +1,123 @@
+"""
+Checks of how a configuration is evaluated: runners, metrics, commands.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_hpo.blueprint.checks.named import check_options, load_named
+from airflow_hpo.blueprint.checks.space import name_hint
+from airflow_hpo.blueprint.template import Template
+from airflow_hpo.metrics import FORMATS
+from airflow_hpo.metrics import PLANNED as PLANNED_FORMATS
+from airflow_hpo.runners import PLANNED as PLANNED_RUNNERS
+from airflow_hpo.runners import RUNNERS
+
+if TYPE_CHECKING:
+    from airflow_hpo.blueprint.checks.draft import Draft
+    from airflow_hpo.blueprint.document import Path
+    from airflow_hpo.blueprint.problems import Problems
+    from airflow_hpo.model.blueprint import RunnerSpec, Step
+
+__all__ = ["check_trial"]
+
+# Commands that read this variable get parameters without naming them.
+_PARAMS_FILE = "HPO_PARAMS_FILE"
+
+
+def check_trial(draft: Draft, problems: Problems) -> None:
+    """
+    Note what would keep a trial from running.
+    """
+    trial = draft.trial
+    if trial is None:
+        return
+    needs_command = _check_runner(trial.runner, ("trial", "runner"), problems)
+    templates = []
+    for index, step in enumerate(trial.steps):
+        path = ("trial", "steps", index)
+        needed = needs_command
+        if step.runner is not None:
+            needed = _check_runner(step.runner, (*path, "runner"), problems)
+        if not step.command:
+            if needed:
+                problems.error(path, "command must be given", at_key=True)
+            continue
+        template = _check_command(step, (*path, "command"), draft, problems)
+        if template is not None:
+            templates.append(template)
+    _check_metrics(draft, problems)
+    if len(templates) == len(trial.steps):
+        _warn_of_unused(templates, draft, problems)
+
+
+def _check_runner(spec: RunnerSpec, path: Path, problems: Problems) -> bool:
+    """
+    Check name and options; return whether it needs a command.
+    """
+    runner_class = load_named(
+        spec.name,
+        table=RUNNERS,
+        planned=PLANNED_RUNNERS,
+        path=(*path, "name"),
+        problems=problems,
+    )
+    if runner_class is None:
+        return False
+    check_options(runner_class.options_class, spec.options, path=path, problems=problems)
+    return bool(runner_class.needs_command)
+
+
+def _check_metrics(draft: Draft, problems: Problems) -> None:
+    if draft.trial is None:
+        return
+    spec, path = draft.trial.metrics, ("trial", "metrics")
+    collector_class = load_named(
+        spec.format,
+        table=FORMATS,
+        planned=PLANNED_FORMATS,
+        path=(*path, "format"),
+        problems=problems,
+    )
+    if collector_class is not None:
+        check_options(collector_class.options_class, spec.options, path=path, problems=problems)
+
+
+def _check_command(step: Step, path: Path, draft: Draft, problems: Problems) -> Template | None:
+    try:
+        template = Template.parse(step.command)
+    except ValueError as error:
+        problems.error(path, str(error))
+        return None
+    known = draft.names | ({draft.resource.name} if draft.resource else set())
+    for name in sorted(template.names() - known):
+        rule = f"must name parameters in braces, got {{{name}}}"
+        hint = name_hint(name, known) or f"write {{{{{name}}}}} for braces that are meant"
+        problems.error(path, rule, hint=hint)
+    for name in sorted(template.bare_names() & draft.parameters.keys()):
+        if draft.parameters[name].when:
+            problems.error(
+                path,
+                f"must give a flag with {name}, which is not always active, got {{{name}}}",
+                hint=f"write {{{name}:--{name}}} for '--{name} VALUE' or nothing",
+            )
+    return template
+
+
+def _warn_of_unused(templates: list[Template], draft: Draft, problems: Problems) -> None:
+    """
+    Warn of a parameter that was left out where others are passed.
+    """
+    named = frozenset[str]().union(*(template.names() for template in templates))
+    reads_file = any(_PARAMS_FILE in template.text for template in templates)
+    if not named or reads_file or any(template.takes_all for template in templates):
+        return
+    for name, parameter in draft.parameters.items():
+        if not parameter.is_constant and name not in named:
+            problems.warn(
+                ("space", name),
+                "is in no command, only in the file of parameters",
+                hint=f"write {{{name}}} in the command, or {{parameters}} for all",
+                at_key=True,
+            )

@@ -1,0 +1,163 @@
+"""
+Keys of a trial and of the DAG.
+"""
+
+from __future__ import annotations
+
+from airflow_hpo.blueprint.cron import PRESETS
+from airflow_hpo.blueprint.records import Key, ListOf, MapOf, Record
+from airflow_hpo.blueprint.shapes import (
+    Anything,
+    Either,
+    Flag,
+    Nullable,
+    Number,
+    OneOf,
+    Text,
+    Whole,
+)
+from airflow_hpo.blueprint.units import DURATION_PATTERN, seconds_of
+
+__all__ = ["DAG", "DURATION", "TRIAL", "named"]
+
+
+def _some_seconds(text: str) -> float:
+    seconds = seconds_of(text)
+    if seconds <= 0:
+        raise ValueError(f"must be above 0, got {text!r}")
+    return seconds
+
+
+_DURATION_TEXT = Text(
+    pattern=DURATION_PATTERN,
+    rule="seconds or a duration such as 90s, 30m, 1h30m, 2d",
+    convert=_some_seconds,
+    examples=("30m", "2h"),
+)
+DURATION = Either(text=_DURATION_TEXT, other=Number(above=0))
+_GRACE = Either(
+    text=Text(
+        pattern=DURATION_PATTERN, rule="seconds or a duration such as 30s", convert=seconds_of
+    ),
+    other=Number(least=0),
+)
+
+
+def named(key: str, about: str, *examples: str, required: bool = True) -> Record:
+    """
+    Return the shape of something chosen by name, with its own options beside it.
+    """
+    return Record(
+        {
+            key: Key(Text(examples=examples), about, required=required),
+            "options": Key(MapOf(Anything()), "Options whose names are taken otherwise."),
+        },
+        rest=Anything(),
+    )
+
+
+_RUNNER = Key(
+    Either(
+        text=Text(examples=("subprocess", "inline")),
+        other=named("name", "The runner; its options stand beside it.", "subprocess", "inline"),
+    ),
+    "Where jobs run: a runner's name, or a mapping with its name and options.",
+)
+
+_STEP_KEYS = {
+    "runner": _RUNNER,
+    "gpus": Key(Number(least=0), "Devices it needs; fractions share one."),
+    "pool": Key(Text(), "Airflow pool its task takes slots of."),
+    "pool_slots": Key(Whole(least=1), "How many."),
+    "queue": Key(Text(), "Airflow queue that routes its task."),
+    "executor": Key(Text(), "Airflow executor that runs its task."),
+    "priority_weight": Key(Whole(least=1), "Airflow priority of its task."),
+}
+
+_COMMAND = Key(
+    Text(examples=("python train.py --lr {learning_rate}",)),
+    "A shell line; {name} is a parameter's value, quoted.",
+)
+
+_STEP_SHAPE = Record(
+    {
+        "name": Key(
+            Text(pattern=r"^[\w-]{1,100}$", rule="letters, digits, dashes and underscores"),
+            "Unique within the trial.",
+            required=True,
+        ),
+        "command": _COMMAND,
+        **_STEP_KEYS,
+    }
+)
+
+TRIAL = Record(
+    {
+        "command": _COMMAND,
+        "steps": Key(ListOf(_STEP_SHAPE, least=1), "Instead of a command: several, in order."),
+        **_STEP_KEYS,
+        "environment": Key(
+            MapOf(
+                Text(empty=True),
+                pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+                rule="the name of an environment variable",
+            ),
+            "Variables for every step.",
+        ),
+        "workdir": Key(
+            Text(), "Folder the commands start in, relative to the blueprint's own folder."
+        ),
+        "metrics": Key(
+            named(
+                "format",
+                "json_lines, regex or file; its options stand beside it.",
+                "json_lines",
+                "regex",
+                "file",
+                required=False,
+            ),
+            "How metrics are read from a trial's output.",
+        ),
+        "timeout": Key(DURATION, "Time that a step may take."),
+        "grace": Key(_GRACE, "Time between asking a job to end and killing it."),
+        "retries": Key(
+            Record(
+                {
+                    "infrastructure": Key(Whole(least=0), "After the machine's fault."),
+                    "code": Key(Whole(least=0), "After a non-zero exit code of the code."),
+                }
+            ),
+            "How often a trial is run again by itself.",
+        ),
+        "on_failure": Key(
+            OneOf(("continue", "continue_then_fail", "stop")),
+            "What a failed trial means for the study.",
+        ),
+    },
+    foreign={
+        "cmd": "write command",
+        "run": "write command",
+        "script": "write command",
+        "image": "write runner: {name: ..., image: ...}",
+        "env": "write environment",
+    },
+)
+
+DAG = Record(
+    {
+        "id": Key(Text(), "The DAG's id; the blueprint's name by default."),
+        "schedule": Key(
+            Nullable(Text(examples=PRESETS)), "A cron expression or a preset; none by default."
+        ),
+        "start_date": Key(Text(examples=("2026-01-31",)), "The first day that is scheduled."),
+        "catchup": Key(Flag(), "Whether missed runs are made up for."),
+        "tags": Key(ListOf(Text()), "Shown in the UI, beside hpo."),
+        "owner": Key(Text(), "Of every task."),
+        "retries": Key(Whole(least=0), "Of the suggest, evaluate and report tasks."),
+        "max_active_runs": Key(Whole(least=1), "Runs of the DAG at the same time."),
+        "warm_start": Key(MapOf(Anything()), "Where to take first trials from."),
+        "champion": Key(Text(), "Asset that the best trial is published as."),
+        "approve": Key(Flag(), "Whether a person is asked before that."),
+    },
+    foreign={"dag_id": "write id", "cron": "write schedule", "schedule_interval": "write schedule"},
+)

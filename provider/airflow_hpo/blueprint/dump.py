@@ -1,0 +1,199 @@
+"""
+MODEL -> TEXT: a blueprint as a file of the native dialect.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_hpo.blueprint.emit import Block, emit
+from airflow_hpo.blueprint.units import show_duration, show_share
+from airflow_hpo.model.blueprint import DagSpec, Execution, Step, StrategySpec, TrialSpec
+from airflow_hpo.model.distribution import Categorical, Constant, Float, Int
+from airflow_hpo.model.stop import ExpressionRule, PlateauRule
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import BaseModel
+
+    from airflow_hpo.model.blueprint import Blueprint
+    from airflow_hpo.model.distribution import Distribution
+    from airflow_hpo.model.objective import Objective
+    from airflow_hpo.model.space import Parameter
+    from airflow_hpo.model.stop import Budget, StopRule
+    from airflow_hpo.model.values import Value
+
+__all__ = ["dump"]
+
+
+def dump(blueprint: Blueprint) -> str:
+    """
+    Return *blueprint* in the native dialect.
+
+    Read back, it is the same blueprint, apart from its source. Keys that have
+    their default value are left out.
+    """
+    objectives = [_objective(objective) for objective in blueprint.objectives]
+    data: dict[str, Any] = {
+        "hpo": 1,
+        "name": blueprint.name,
+        "description": blueprint.description or None,
+        "study": blueprint.study,
+        "objective": objectives[0] if len(objectives) == 1 else objectives,
+        "space": Block(
+            (parameter.name, _parameter(parameter)) for parameter in blueprint.space.parameters
+        ),
+        "constraints": list(blueprint.space.constraints),
+        "points": list(blueprint.points),
+        "strategy": _changed(blueprint.strategy, StrategySpec()),
+        "pruner": None
+        if blueprint.pruner is None
+        else _named("name", blueprint.pruner.name, blueprint.pruner.options),
+        "budget": _budget(blueprint.budget),
+        "execution": _changed(blueprint.execution, Execution()),
+        "stop": [_stop_rule(rule) for rule in blueprint.stop],
+        "resource": None if blueprint.resource is None else blueprint.resource.model_dump(),
+        "trial": Block(_trial(blueprint.trial)),
+        "dag": _changed(blueprint.dag, DagSpec()),
+    }
+    if not blueprint.space.parameters:
+        data["space"] = {}
+    needed = {"space", "trial"}
+    return emit({name: value for name, value in data.items() if value or name in needed})
+
+
+def _changed(part: BaseModel, default: BaseModel) -> dict[str, Any]:
+    """
+    Return the fields of *part* that differ from *default*.
+    """
+    usual = default.model_dump()
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in part.model_dump().items()
+        if _differs(value, usual[name])
+    }
+
+
+def _differs(value: Value, default: Value) -> bool:
+    return value != default or type(value) is not type(default)
+
+
+def _objective(objective: Objective) -> dict[str, Any]:
+    data = objective.model_dump(exclude_none=True)
+    if data["value"] == "last":
+        del data["value"]
+    return data
+
+
+def _parameter(parameter: Parameter) -> Value:
+    distribution = parameter.distribution
+    if isinstance(distribution, Constant) and not parameter.when:
+        value = distribution.value
+        if isinstance(value, (str, int, float)):
+            return value
+    data = _distribution(distribution)
+    if parameter.when:
+        data["when"] = {parent: _some(values) for parent, values in parameter.when.items()}
+    return data
+
+
+def _distribution(distribution: Distribution) -> dict[str, Any]:
+    match distribution:
+        case Constant():
+            return {"constant": distribution.value}
+        case Categorical():
+            weights = distribution.weights
+            more = {} if weights is None else {"weights": list(weights)}
+            return {"choice": list(distribution.choices), **more}
+        case Float() | Int():
+            data: dict[str, Any] = {distribution.kind: [distribution.low, distribution.high]}
+            log = {"log": True} if distribution.log else {}
+        case _:
+            data = {distribution.kind: [distribution.mean, distribution.deviation]}
+            log = {}
+    usual = type(distribution).model_fields["step"].default
+    step = {} if distribution.step == usual else {"step": distribution.step}
+    return {**data, **step, **log}
+
+
+def _some(values: tuple[Value, ...]) -> Value:
+    """
+    Return one value as itself where that cannot be taken for a list of values.
+    """
+    if len(values) == 1 and not isinstance(values[0], list):
+        return values[0]
+    return list(values)
+
+
+def _budget(budget: Budget) -> dict[str, Any]:
+    data: dict[str, Any] = {"trials": budget.trials}
+    if budget.wall_clock_s is not None:
+        data["wall_clock"] = show_duration(budget.wall_clock_s)
+    if budget.trial_time_s is not None:
+        data["trial_time"] = show_duration(budget.trial_time_s)
+    if budget.failures is not None:
+        data["failures"] = budget.failures
+    if budget.failure_share is not None:
+        data["failures"] = show_share(budget.failure_share)
+    return data
+
+
+def _stop_rule(rule: StopRule) -> Value:
+    if isinstance(rule, ExpressionRule):
+        return rule.expression
+    if isinstance(rule, PlateauRule):
+        more = {"min_delta": rule.min_delta} if rule.min_delta else {}
+        return {"plateau": rule.trials, **more}
+    data = rule.model_dump(exclude={"kind"}, exclude_none=True)
+    if not rule.tolerance:
+        del data["tolerance"]
+    return data
+
+
+def _named(key: str, name: str, options: Mapping[str, Value]) -> dict[str, Value]:
+    """
+    Return what is chosen by name, its options beside it where names allow.
+    """
+    taken = {key, "options"}
+    beside = {option: value for option, value in options.items() if option not in taken}
+    below = {option: value for option, value in options.items() if option in taken}
+    return {key: name, **beside, **({"options": below} if below else {})}
+
+
+def _runner(name: str, options: Mapping[str, Value]) -> Value:
+    return _named("name", name, options) if options else name
+
+
+def _trial(trial: TrialSpec) -> dict[str, Any]:
+    default = TrialSpec(steps=trial.steps)
+    data: dict[str, Any] = {}
+    only = trial.steps[0]
+    if len(trial.steps) == 1 and only.name == Step().name and only.runner is None:
+        data |= _step(only)
+        data.pop("name", None)
+    else:
+        data["steps"] = [_step(step) for step in trial.steps]
+    if trial.runner != default.runner:
+        data["runner"] = _runner(trial.runner.name, trial.runner.options)
+    data |= {
+        name: value
+        for name, value in _changed(trial, default).items()
+        if name in {"environment", "workdir", "on_failure"}
+    }
+    if trial.metrics != default.metrics:
+        data["metrics"] = _named("format", trial.metrics.format, trial.metrics.options)
+    if trial.timeout_s is not None:
+        data["timeout"] = show_duration(trial.timeout_s)
+    if trial.grace_s != default.grace_s:
+        data["grace"] = show_duration(trial.grace_s)
+    if trial.retries != default.retries:
+        data["retries"] = _changed(trial.retries, default.retries)
+    return data
+
+
+def _step(step: Step) -> dict[str, Any]:
+    data = {"name": step.name, **_changed(step, Step())}
+    if step.runner is not None:
+        data["runner"] = _runner(step.runner.name, step.runner.options)
+    return data

@@ -1,0 +1,81 @@
+"""
+Which dialect a document is written in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_hpo.blueprint.dialects import DIALECTS
+from airflow_hpo.errors import DialectError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow_hpo.blueprint.dialects.base import Dialect
+    from airflow_hpo.blueprint.document import Document
+    from airflow_hpo.model.values import Value
+
+__all__ = ["dialect_of"]
+
+
+def dialect_of(document: Document) -> Dialect:
+    """
+    Return the dialect that claims *document*.
+
+    Raises:
+        DialectError: If none does, or several do.
+    """
+    native: Dialect = DIALECTS.load("native")()
+    if native.claims(document):
+        return native  # its mark is unmistakable: no need to load the others
+    others = [name for name in DIALECTS.names() if name != "native"]
+    claiming: list[Dialect] = [
+        dialect
+        for dialect in (DIALECTS.load(name)() for name in others)
+        if dialect.claims(document)
+    ]
+    if len(claiming) == 1:
+        return claiming[0]
+    if claiming:
+        names = ", ".join(dialect.name for dialect in claiming)
+        raise _refusal(document, f"must be written in one dialect, got {names}", None)
+    for tool, is_like in _KNOWN_TOOLS.items():
+        if is_like(document.data):
+            raise _refusal(
+                document, f"looks like a file of {tool}, which is not supported yet", None
+            )
+    hint = "start the file with hpo: 1"
+    raise _refusal(document, "must be a blueprint, got a file that no dialect claims", hint)
+
+
+def _refusal(document: Document, message: str, hint: str | None) -> DialectError:
+    line, column = document.where()
+    return DialectError([Problem("", message, hint, file=document.file, line=line, column=column)])
+
+
+def _is_valohai(data: Value) -> bool:
+    kinds = {"step", "task", "pipeline", "blueprint", "endpoint", "deployment"}
+    return isinstance(data, list) and any(
+        isinstance(item, dict) and not kinds.isdisjoint(item) for item in data
+    )
+
+
+def _is_polyaxon(data: Value) -> bool:
+    if not isinstance(data, dict):
+        return False
+    if "hptuning" in data or "matrix" in data:
+        return True
+    return data.get("kind") in {"component", "operation", "group"} and "version" in data
+
+
+def _is_logml(data: Value) -> bool:
+    return isinstance(data, dict) and "hyper_parameter_optimization" in data
+
+
+_KNOWN_TOOLS: Mapping[str, Callable[[Any], bool]] = {
+    "Valohai": _is_valohai,
+    "Polyaxon": _is_polyaxon,
+    "Log(ML)": _is_logml,
+}
+"""Tools whose files are told apart, so that nobody looks for an error in them."""

@@ -1,0 +1,76 @@
+"""
+Bytes -> text: size, encoding, and what YAML allows in a file at all.
+"""
+
+from __future__ import annotations
+
+import re
+
+from airflow_hpo.errors import BlueprintError, Problem
+
+__all__ = ["MAX_BYTES", "decode", "join_surrogates"]
+
+MAX_BYTES = 1024 * 1024
+"""The largest file that is read."""
+
+# What YAML allows in a file, turned around.
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+_SURROGATES = re.compile(
+    r"(?<!\\)(?:\\\\)*\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
+)
+
+
+def decode(content: str | bytes, *, file: str) -> str:
+    """
+    Return the text of *content*, without a byte order mark.
+
+    Raises:
+        BlueprintError: If it is too large, not UTF-8, or holds what YAML forbids.
+    """
+    if isinstance(content, bytes):
+        _check_size(len(content), file)
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            good = content[: error.start].decode("utf-8-sig", "replace")
+            message = f"the file must be UTF-8, got byte 0x{content[error.start]:02x}"
+            raise BlueprintError([_problem_at(good, len(good), message, file)]) from None
+    else:
+        text = content.removeprefix("\ufeff")
+    match = _UNPRINTABLE.search(text)
+    if match is not None:
+        message = f"control characters are not allowed, got U+{ord(match.group()):04X}"
+        raise BlueprintError([_problem_at(text, match.start(), message, file)])
+    if len(text) * 4 > MAX_BYTES:
+        _check_size(len(text.encode()), file)
+    return text
+
+
+def _check_size(size: int, file: str) -> None:
+    if size > MAX_BYTES:
+        message = "the file must not be larger than 1 MiB"
+        raise BlueprintError([Problem("", message, file=file, line=1, column=1)])
+
+
+def _problem_at(text: str, offset: int, message: str, file: str) -> Problem:
+    line = text.count("\n", 0, offset) + 1
+    column = offset - (text.rfind("\n", 0, offset) + 1) + 1
+    return Problem("", message, file=file, line=line, column=column)
+
+
+def join_surrogates(text: str) -> str:
+    """
+    Return JSON *text* with what it writes as two halves of one character joined.
+
+    The one thing in which JSON is not YAML.
+    """
+    if "\\u" not in text or text.lstrip()[:1] not in {"{", "["}:
+        return text
+
+    def join(match: re.Match[str]) -> str:
+        high, low = (int(half, 16) for half in match.groups())
+        before = match.group()[: match.start(1) - match.start() - len("\\u")]
+        return before + chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
+
+    return _SURROGATES.sub(join, text)
