@@ -48,6 +48,9 @@ def test_descendants_that_left_are_found(family):
     """
     parent = _start(family.mark("scheduler"), _PARENT)
     child = int(parent.stdout.readline())
+    deadline = time.monotonic() + 10
+    while family.pids("scheduler") != {parent.pid, child} and time.monotonic() < deadline:
+        time.sleep(0.01)  # it shows its mark a moment after it has begun
 
     assert family.pids("scheduler") == {parent.pid, child}
     assert family.pids("api-server") == set()

@@ -158,6 +158,7 @@ def test_killed_demo_leaves_nothing_running(tmp_path, number):
     demo = _demo(home, "run", "--dag", "no-such-dag")
     deadline = time.monotonic() + 120
     while not (home / "stack.json").exists() and time.monotonic() < deadline:
+        assert demo.poll() is None, demo.communicate()[0]
         time.sleep(0.1)
     family = Family(json.loads((home / "stack.json").read_text())["identity"])
     started = family.pids()

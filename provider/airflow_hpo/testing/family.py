@@ -64,8 +64,10 @@ class Family:
         """
         Kill all of them, those too that are born meanwhile.
         """
-        deadline = time.monotonic() + 10
-        while self.pids(component) and time.monotonic() < deadline:
+        deadline, quiet = time.monotonic() + 10, 0
+        # Twice, as a process that is just starting a program shows no mark for a moment.
+        while quiet < 2 and time.monotonic() < deadline:
+            quiet = 0 if self.pids(component) else quiet + 1
             self.signal(signal.SIGKILL, component)
             time.sleep(0.05)
 
