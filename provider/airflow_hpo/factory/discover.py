@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_parsing_context
 
-from airflow_hpo.blueprint import parse_blueprints
+from airflow_hpo.blueprint import load_blueprints
 from airflow_hpo.errors import BlueprintError, Problem
 from airflow_hpo.factory.dag import build_dag
 
@@ -110,6 +110,7 @@ class _Search:
         self._root = root
         self._made_by: dict[str, Path] = {}
         self._problems: dict[Path, tuple[Problem, ...]] = {}
+        self._warned: list[Problem] = []
 
     def collect(self, paths: Iterable[Path]) -> None:
         """
@@ -137,8 +138,10 @@ class _Search:
 
     def tell(self, space: MutableMapping[str, Any]) -> None:
         """
-        Let Airflow show the problems.
+        Let Airflow show the problems, and log the warnings.
         """
+        for problem in self._warned:
+            _log.warning("%s", problem)
         if not self._problems:
             return
         from airflow_hpo.factory.broken import carriers
@@ -150,12 +153,14 @@ class _Search:
         space.update(carriers(self._problems))
 
     def _parse(self, path: Path) -> Iterator[Blueprint]:
+        warned: list[Problem] = []
         try:
-            yield from parse_blueprints(path.read_text("utf-8"), file=str(path))
+            yield from load_blueprints(path, problems=warned)
         except BlueprintError as error:
             self._note(path, *error.problems)
-        except (OSError, UnicodeDecodeError) as error:
-            self._note(path, Problem("", f"the file must be readable UTF-8 text, got {error}"))
+        except OSError as error:
+            self._note(path, Problem("", f"the file must be readable, got {error}"))
+        self._warned += [replace(problem, file=self._shown(path)) for problem in warned]
 
     def _make(self, path: Path, blueprint: Blueprint) -> None:
         dag_id = blueprint.dag_id

@@ -35,6 +35,9 @@ SETTINGS = {
     "seed": "{{ params.seed }}",
 }
 
+# The tasks of a round.
+_ROUND = ("suggest", "trial", "evaluate")
+
 # Options of a step that its task takes over under the same name.
 _STEP_OPTIONS = ("pool", "queue", "executor", "priority_weight")
 
@@ -73,7 +76,7 @@ def _unrolled_rounds(blueprint: Blueprint, plan: Plan, shared: Mapping[str, Any]
     count = len(plan.rounds)
     width = max(2, len(str(count - 1)))
     groups = [f"round_{each.round:0{width}d}" for each in plan.rounds]
-    tasks = [f"{group}.{name}" for group in groups for name in ("suggest", "trial", "evaluate")]
+    tasks = [tuple(f"{group}.{name}" for name in _ROUND) for group in groups]
     options = _trial_options(blueprint)
     previous: EvaluateOperator | None = None
     for index, (group, each) in enumerate(zip(groups, plan.rounds, strict=True)):
@@ -84,16 +87,16 @@ def _unrolled_rounds(blueprint: Blueprint, plan: Plan, shared: Mapping[str, Any]
             evaluate = EvaluateOperator(
                 task_id="evaluate",
                 round=index,
-                suggest_task_id=tasks[3 * index],
-                trial_task_id=tasks[3 * index + 1],
-                later=tasks[3 * index + 3 :],
+                suggest_task_id=tasks[index][0],
+                trial_task_id=tasks[index][1],
+                later=tasks[index + 1 :],
                 **shared,
             )
         trials >> evaluate
         if previous is not None:
             previous >> suggest
         previous = evaluate
-    watched = [task for task in tasks if not task.endswith(".trial")]
+    watched = [task for suggest, _, evaluate in tasks for task in (suggest, evaluate)]
     report = ReportOperator(task_id="report", watched=watched, **shared)
     if previous is not None:
         previous >> report

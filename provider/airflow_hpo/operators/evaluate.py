@@ -32,6 +32,7 @@ class EvaluateOperator(StudyOperator):
     **How it works.** Runs whatever became of the trials (``all_done``). Trials
     whose task ended without telling are told as failed. If the study has to
     end, the tasks of later rounds are skipped, so that the report comes next.
+    In a run that was cleared, rounds that ran before run again.
 
     **What it does not do.** It ends no trial that is running: a round is
     always seen to its end.
@@ -49,7 +50,7 @@ class EvaluateOperator(StudyOperator):
 
         trial_task_id: The round's mapped `TrialOperator`.
 
-        later: The tasks of all later rounds.
+        later: Suggest, trial and evaluate task of each later round.
 
         kwargs: See `StudyOperator`.
     """
@@ -63,7 +64,7 @@ class EvaluateOperator(StudyOperator):
         suggest_task_id: str,
         trial_task_id: str,
         round: int = 0,  # noqa: A002 - the word that the rest of the package uses
-        later: Sequence[str] = (),
+        later: Sequence[Sequence[str]] = (),
         **kwargs: Any,  # noqa: ANN401 - StudyOperator's own
     ) -> None:
         kwargs.setdefault("trigger_rule", "all_done")
@@ -81,15 +82,14 @@ class EvaluateOperator(StudyOperator):
         if suggested is None:
             self.log.error("%s failed: later rounds are skipped", self.suggest_task_id)
             nothing = {"round": self.round, "states": {}, "best": None, "stop": None}
-            return self._leave(context, nothing)
+            return self._leave(context, nothing, skipped=self.later)
         with self.opened() as study:
             numbers = [element["number"] for element in suggested]
             result = evaluate_round(study, numbers, lost=self._lost(context, numbers))
             answer = _answer(self.round, result, study)
             self._log(answer, result, study)
-        if result.stop is None:
-            return answer
-        return self._leave(context, answer)
+            skipped = [] if result.stop is None else self._unasked(context, study)
+        return self._leave(context, answer, skipped=skipped)
 
     def _suggested(self, context: Context) -> list[dict[str, Any]] | None:
         """
@@ -119,15 +119,28 @@ class EvaluateOperator(StudyOperator):
 
         return lost
 
-    def _leave(self, context: Context, answer: dict[str, Any]) -> dict[str, Any]:
+    def _unasked(self, context: Context, study: Study) -> list[Sequence[str]]:
         """
-        Return *answer*, and have the tasks of later rounds skipped.
+        Return the later rounds that this run has no trials of yet.
+
+        It has some where it was cleared: whoever did that wants them again.
         """
-        if not self.later:
+        ti = context["ti"]
+        asked = {trial.key for trial in study.record().trials}
+        return [each for each in self.later if f"{ti.dag_id}/{ti.run_id}/{each[0]}" not in asked]
+
+    def _leave(
+        self, context: Context, answer: dict[str, Any], *, skipped: Sequence[Sequence[str]]
+    ) -> dict[str, Any]:
+        """
+        Return *answer*, and have the tasks of the rounds *skipped* skipped.
+        """
+        tasks = [task for each in skipped for task in each]
+        if not tasks:
             return answer
         # Skipping is done by raising, and what is raised returns nothing.
         context["ti"].xcom_push(key="return_value", value=answer)
-        raise DownstreamTasksSkipped(tasks=list(self.later))  # type: ignore[no-untyped-call]
+        raise DownstreamTasksSkipped(tasks=tasks)  # type: ignore[no-untyped-call]
 
     def _log(self, answer: Mapping[str, Any], result: RoundResult, study: Study) -> None:
         states = ", ".join(f"{count} {state}" for state, count in answer["states"].items())

@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.driver import TrialRun
-from airflow_hpo.errors import TrialFailedError, TrialInvalidError
-from airflow_hpo.hooks.compat import AirflowSkipException
+from airflow_hpo.errors import TrialFailedError
+from airflow_hpo.hooks.compat import AirflowFailException, AirflowSkipException
 from airflow_hpo.model.trial import Failure, TrialState
 from airflow_hpo.operators.base import BlueprintLike, StudyOperator
 
@@ -70,12 +70,11 @@ class TrialOperator(StudyOperator):
         """
         Return number, state and objective values of a complete trial.
         """
-        ti = context["ti"]
         with self.opened() as study:
             self._trial_run = TrialRun(
                 study,
                 self.trial["number"],
-                key=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.try_number}",
+                key=_attempt_key(context),
                 artifacts=self.hook.artifacts(),
                 log=lambda line: self.log.info("%s", line),
             )
@@ -103,7 +102,17 @@ class TrialOperator(StudyOperator):
             raise AirflowSkipException(reason)
         if trial.state is TrialState.FAILED and _may_help(study, trial):
             raise TrialFailedError(reason)
-        raise TrialInvalidError(reason)
+        raise AirflowFailException(reason)
+
+
+def _attempt_key(context: Context) -> str:
+    """
+    Return what makes this try of this task instance unlike any other.
+    """
+    ti = context["ti"]
+    # The id tells apart the tries of a run that was deleted and made again.
+    place = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"
+    return f"{place}/{ti.try_number}/{ti.id}"
 
 
 def _may_help(study: Study, trial: Trial) -> bool:

@@ -1,0 +1,243 @@
+"""
+What a blueprint's DAG is made of.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("airflow")
+
+from airflow.sdk.exceptions import ParamValidationError
+
+from airflow_hpo.blueprint import parse_blueprints
+from airflow_hpo.factory import build_dag
+
+
+@pytest.fixture(name="build")
+def _build(document):
+    """
+    Makes the DAG of a tiny blueprint.
+    """
+
+    def build(name="tiny", **parts):
+        (blueprint,) = parse_blueprints(document(name, **parts), file=f"{name}.yaml")
+        return build_dag(blueprint)
+
+    return build
+
+
+def test_rounds_follow_each_other(build):
+    """
+    Each round suggests, runs mapped trials and evaluates; the report comes last.
+    """
+    dag = build(budget={"trials": 5}, execution={"batch_size": 2})
+
+    edges = {(up, task.task_id) for task in dag.tasks for up in task.upstream_task_ids}
+    chain = [
+        f"round_{number:02d}.{name}"
+        for number in range(3)
+        for name in ("suggest", "trial", "evaluate")
+    ]
+    assert edges == set(zip(chain, [*chain[1:], "report"], strict=True))
+    assert [task.task_id for task in dag.tasks if task.is_mapped] == chain[1::3]
+
+
+def test_names_of_rounds_sort(build):
+    """
+    With more than a hundred rounds, their names still sort as they run.
+    """
+    dag = build(budget={"trials": 101}, execution={"batch_size": 1})
+
+    names = [task.task_id for task in dag.tasks if task.task_id.endswith("suggest")]
+    assert len(names) == 101
+    assert names == sorted(names)
+    assert names[0] == "round_000.suggest"
+
+
+def test_trials_take_over_what_the_blueprint_says(build):
+    """
+    Pool, slots, queue, priority, concurrency and retries reach the trials' task.
+    """
+    step = {"name": "trial", "command": "true {x}", "pool": "gpu", "pool_slots": 2}
+    trial = {
+        "steps": [{**step, "queue": "fast", "priority_weight": 7}],
+        "retries": {"infrastructure": 3, "code": 1},
+    }
+
+    dag = build(trial=trial, execution={"batch_size": 2, "concurrency": 4})
+
+    task = dag.get_task("round_00.trial")
+    assert (task.pool, task.pool_slots, task.queue, task.priority_weight) == ("gpu", 2, "fast", 7)
+    assert task.max_active_tis_per_dagrun == 4
+    assert task.retries == 4
+
+
+def test_the_dag_is_what_the_blueprint_says(build):
+    """
+    Id, schedule, start, tags, owner, retries and active runs come from it.
+    """
+    dag = build(
+        description="Tunes it.",
+        dag={
+            "id": "other",
+            "schedule": "0 6 * * *",
+            "start_date": "2026-01-31",
+            "catchup": True,
+            "tags": ["ml"],
+            "owner": "ada",
+            "retries": 1,
+            "max_active_runs": 3,
+        },
+    )
+
+    assert dag.dag_id == "other"
+    assert dag.schedule == "0 6 * * *"
+    assert dag.start_date.isoformat() == "2026-01-31T00:00:00+00:00"
+    assert dag.catchup is True
+    assert dag.tags == {"hpo", "ml"}
+    assert dag.max_active_runs == 3
+    assert {(task.owner, task.retries) for task in dag.tasks if not task.is_mapped} == {("ada", 1)}
+    assert dag.description == "Tunes it."
+
+
+def test_a_wide_round_runs_at_once(build):
+    """
+    A round that is wider than Airflow's default limit raises the limit.
+    """
+    wide = build(budget={"trials": 40}, execution={"batch_size": 40})
+    held = build(budget={"trials": 40}, execution={"batch_size": 40, "concurrency": 3})
+
+    assert wide.max_active_tasks == 40
+    assert held.max_active_tasks == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("trials", 0),
+        ("trials", 6),
+        ("trials", "many"),
+        ("batch_size", 0),
+        ("batch_size", 6),
+        ("seed", -1),
+        ("seed", 1.5),
+        ("study", 7),
+    ],
+)
+def test_the_form_refuses_what_is_out_of_bounds(build, name, value):
+    """
+    A value that the DAG has no room for is refused before a run begins.
+    """
+    dag = build(budget={"trials": 5})
+
+    with pytest.raises(ParamValidationError, match=name):
+        dag.params[name] = value
+
+
+def test_the_form_shows_the_blueprint_s_values(build):
+    """
+    The defaults are the blueprint's; every field has a title and a description.
+    """
+    dag = build(budget={"trials": 5}, execution={"batch_size": 2})
+
+    assert dag.params.dump() == {"trials": 5, "batch_size": 2, "seed": 3, "study": None}
+    fields = [dag.params.get_param(name) for name in dag.params]
+    assert all(field.schema["title"] and field.description for field in fields)
+
+
+def test_a_space_that_is_smaller_than_the_budget_caps_the_form(build):
+    """
+    The form offers no more trials than the space has configurations.
+    """
+    dag = build(space={"x": {"choice": [1, 2, 3]}}, strategy={"name": "grid"}, budget={"trials": 9})
+
+    assert dag.params["trials"] == 3
+    assert [task.task_id for task in dag.tasks if task.is_mapped] == [
+        "round_00.trial",
+        "round_01.trial",
+    ]
+    assert "3 configurations" in dag.doc_md
+
+
+def test_the_documentation_holds_the_blueprint(build, document):
+    """
+    Text and checksum stand in the DAG's documentation, whatever marks they hold.
+    """
+    text = document("tiny", description="Ends a fence: ```` here.")
+    (blueprint,) = parse_blueprints(text, file="tiny.yaml")
+
+    page = build_dag(blueprint).doc_md
+
+    assert f"\n`````yaml\n{text}\n`````\n" in page
+    assert blueprint.source.sha256 in page
+
+
+def test_the_name_of_the_study_is_a_template(build):
+    """
+    A name of the blueprint's own is kept; every task renders the same one.
+    """
+    dag = build(study="mine-{{ ds }}")
+
+    templates = {
+        task.partial_kwargs["study"] if task.is_mapped else task.study for task in dag.tasks
+    }
+    assert len(templates) == 1
+    assert "mine-{{ ds }}" in templates.pop()
+
+
+def test_the_blueprint_is_serialised_once(build, serialise):
+    """
+    Tasks carry the blueprint's name and checksum; the text is in the page alone.
+    """
+    data = serialise(build(description="A word that is rare: xylophone."))
+
+    assert data["dag"].pop("doc_md").count("xylophone") == 2
+    data["dag"].pop("description")
+    text = json.dumps(data)
+    assert "xylophone" not in text
+    assert text.count("tiny (native ") == 3
+
+
+_SERIALISE = """
+import json, sys
+from airflow.serialization import serialized_objects
+try:
+    from airflow.dag_processing.dagbag import DagBag
+    serialiser = serialized_objects.DagSerialization
+except ImportError:
+    from airflow.models.dagbag import DagBag
+    serialiser = serialized_objects.SerializedDAG
+bag = DagBag(sys.argv[1])
+assert not bag.import_errors, bag.import_errors
+found = {name: serialiser.to_dict(dag) for name, dag in sorted(bag.dags.items())}
+print("RESULT" + json.dumps(found, sort_keys=True))  # as Airflow compares versions
+"""
+
+
+def test_parsing_twice_gives_equal_bytes(folder, document):
+    """
+    Two processes with other hash seeds serialise a DAG to the same bytes.
+    """
+    for name in ("one", "two"):
+        text = document(name, dag={"tags": ["b", "a", "c"]}, space={"x": {"choice": [1, "b"]}})
+        (folder / "blueprints" / f"{name}.yaml").write_text(text)
+
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", _SERIALISE, str(folder / "hpo.py")],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.rpartition("RESULT")[2]
+        for seed in ("1", "2")
+    }
+
+    assert len(answers) == 1
+    assert set(json.loads(answers.pop())) == {"one", "two"}
