@@ -101,7 +101,7 @@ extra = os.environ.get("BENCH_IMPORT")
 if extra:
     __import__(extra)
 cpu, wall = time.process_time(), time.perf_counter()
-bag = DagBag(sys.argv[1], include_examples=False)
+bag = DagBag(sys.argv[1])
 out = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall,
        "dags": len(bag.dags), "tasks": sum(len(dag.tasks) for dag in bag.dags.values()),
        "errors": dict(bag.import_errors),
