@@ -33,21 +33,27 @@ def _family() -> Iterator[Family]:
     family.kill()
 
 
-def _start(mark: str, code: str = "import time; time.sleep(600)") -> subprocess.Popen:
-    return subprocess.Popen(
+def _start(mark: str, before: str = "") -> tuple[subprocess.Popen, str]:
+    """
+    Start a Python that bears the mark, and return it with its first line once it has begun.
+    """
+    code = f"{before}\nimport time; print(flush=True); time.sleep(600)"
+    process = subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, MARK: mark},
         stdout=subprocess.PIPE,
         start_new_session=True,
+        text=True,
     )
+    return process, process.stdout.readline()
 
 
 def test_descendants_that_left_are_found(family):
     """
     A child in a session of its own still belongs to the component that started its parent.
     """
-    parent = _start(family.mark("scheduler"), _PARENT)
-    child = int(parent.stdout.readline())
+    parent, line = _start(family.mark("scheduler"), _PARENT)
+    child = int(line)
     deadline = time.monotonic() + 10
     while family.pids("scheduler") != {parent.pid, child} and time.monotonic() < deadline:
         time.sleep(0.01)  # it shows its mark a moment after it has begun
@@ -60,10 +66,9 @@ def test_kill_reaches_all_of_it_and_nothing_else(family):
     """
     Killing ends each marked process, and none that bears a longer or another mark.
     """
-    stranger = _start(f"{family.identity}0/scheduler")
-    parent = _start(family.mark("scheduler"), _PARENT)
-    parent.stdout.readline()
-    other = _start(family.mark("scheduler-2"))
+    stranger, _ = _start(f"{family.identity}0/scheduler")
+    parent, _ = _start(family.mark("scheduler"), _PARENT)
+    other, _ = _start(family.mark("scheduler-2"))
 
     family.kill("scheduler")
 
@@ -79,7 +84,7 @@ def test_end_asks_first(family):
     """
     Ending sends SIGTERM to the group of a leader and returns as soon as the leader has ended.
     """
-    leader = _start(family.mark("triggerer"))
+    leader, _ = _start(family.mark("triggerer"))
 
     family.end([leader.pid], grace=60)
 
@@ -90,11 +95,8 @@ def test_end_gives_up_after_the_grace(family):
     """
     A leader that ignores SIGTERM is left to `kill`.
     """
-    code = (
-        "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(600)"
-    )
-    leader = _start(family.mark("triggerer"), code)
-    leader.stdout.readline()
+    ignore = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    leader, _ = _start(family.mark("triggerer"), ignore)
 
     family.end([leader.pid], grace=0.2)
 
