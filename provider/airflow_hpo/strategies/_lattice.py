@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from airflow_hpo.model.distribution import Categorical, Constant, Distribution, Float, Int
+from airflow_hpo.model.scale import is_number
 from airflow_hpo.model.space import Parameter, Space
 from airflow_hpo.model.values import Configuration, Value, canonical
 
@@ -105,7 +106,7 @@ def _stepped_axis(distribution: Float) -> Axis:
     grid = distribution.grid()
 
     def place_of(value: Value) -> int:
-        if not grid.holds(value):
+        if not is_number(value) or not grid.holds(value):
             raise ValueError(f"{value!r} is out of range")
         return grid.place(value)
 
