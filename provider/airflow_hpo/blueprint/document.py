@@ -74,6 +74,17 @@ class Document:
         """
         return hashlib.sha256(self.text.encode()).hexdigest()
 
+    def has(self, *path: str | int) -> bool:
+        """
+        Return whether there is a value at *path*.
+        """
+        data = self.data
+        for part in path:
+            if part not in self._marks.get(id(data), {}):
+                return False
+            data = data[part]
+        return True
+
     def where(self, *path: str | int) -> Place:
         """
         Return line and column of the value at *path*.

@@ -16,7 +16,7 @@ from airflow_hpo.blueprint.shapes import BROKEN, Shape
 from airflow_hpo.model.registry import did_you_mean
 from airflow_hpo.model.values import Value
 
-__all__ = ["Key", "ListOf", "MapOf", "OneOrMany", "Pair", "Record"]
+__all__ = ["Key", "ListOf", "MapOf", "OneOrMany", "Pair", "Record", "one_of"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class ListOf(Shape):
         Return the list; `BROKEN` in place of items that were refused.
         """
         if not isinstance(value, list):
-            problems.error(path, f"must be a list, got {show(value)}", hint="write [ ... ]")
+            hint = None if value is None or isinstance(value, dict) else f"write [{show(value)}]"
+            problems.error(path, f"must be a list, got {show(value)}", hint=hint)
             return BROKEN
         if len(value) < self.least:
             noun = "item" if self.least == 1 else "items"
@@ -187,6 +188,13 @@ class Key:
     example: str | None = None
 
 
+def one_of(*names: str) -> dict[str, Any]:
+    """
+    Return the JSON Schema of a mapping with exactly one of these keys.
+    """
+    return {"oneOf": [{"required": [name]} for name in names]}
+
+
 @dataclass(frozen=True)
 class Record(Shape):
     """
@@ -199,20 +207,26 @@ class Record(Shape):
 
         rest: Shape of any other key; `None` refuses them.
 
+        main: The key that a value without a mapping is probably meant for.
+
         partial: Whether the rest is of use where a required key is missing.
+
+        together: What the JSON Schema says about keys together.
     """
 
     keys: Mapping[str, Key]
     foreign: Mapping[str, str] = field(default_factory=dict)
     rest: Shape | None = None
+    main: str | None = None
     partial: bool = False
+    together: Mapping[str, Any] = field(default_factory=dict)
 
     def read(self, value: Value, path: Path, problems: Problems) -> Any:  # noqa: ANN401
         """
         Return the valid entries; `BROKEN` where a required one is missing.
         """
         if not isinstance(value, dict):
-            problems.error(path, f"must be a mapping, got {show(value)}", hint=self._skeleton())
+            problems.error(path, f"must be a mapping, got {show(value)}", hint=self._hint(value))
             return BROKEN
         found = {}
         for name, item in value.items():
@@ -249,10 +263,16 @@ class Record(Shape):
         known = ", ".join(self.keys)
         problems.error(path, f"unknown key; the keys here are {known}", hint=hint, at_key=True)
 
-    def _skeleton(self) -> str | None:
-        if not self._required:
+    def _hint(self, value: Value) -> str | None:
+        """
+        Return the mapping that was meant, where that can be known.
+        """
+        if isinstance(value, list) or value is None:
             return None
-        return f"write {{{', '.join(f'{name}: ...' for name in sorted(self._required))}}}"
+        names = sorted(self._required) or [name for name in (self.main,) if name]
+        meant = {self.main: value if isinstance(value, str) else show(value)}
+        entries = ", ".join(f"{name}: {meant.get(name, '...')}" for name in names)
+        return f"write {{{entries}}}" if entries else None
 
     def schema(self) -> dict[str, Any]:
         """
@@ -266,4 +286,5 @@ class Record(Shape):
             },
             **({"required": sorted(self._required)} if self._required else {}),
             "additionalProperties": False if self.rest is None else self.rest.schema(),
+            **self.together,
         }

@@ -173,7 +173,10 @@ def _placeholder(match: re.Match[str], around: Surroundings) -> _Placeholder:
             "write {{ and }} for braces that are meant"
         )
     if colon and (_FLAG.fullmatch(flag) is None or name == ALL_PARAMETERS):
-        raise ValueError(f"a colon must be followed by a flag, got {match.group()} {where}")
+        raise ValueError(
+            f"a colon must be followed by a flag, got {match.group()} {where}; "
+            "write {{ and }} for braces that are meant"
+        )
     if around is Surroundings.DOLLAR:
         raise ValueError(
             f"a parameter must not stand {around.value}, got ${match.group()} {where}; "

@@ -5,6 +5,7 @@ Bytes -> text: size, encoding, and what YAML allows in a file at all.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from airflow_hpo.errors import BlueprintError, Problem
 
@@ -35,7 +36,8 @@ def decode(content: str | bytes, *, file: str) -> str:
         except UnicodeDecodeError as error:
             good = content[: error.start].decode("utf-8-sig", "replace")
             message = f"the file must be UTF-8, got byte 0x{content[error.start]:02x}"
-            raise BlueprintError([_problem_at(good, len(good), message, file)]) from None
+            problem = _problem_at(good, len(good), message, file)
+            raise BlueprintError([replace(problem, hint="save the file as UTF-8")]) from None
     else:
         text = content.removeprefix("\ufeff")
     match = _UNPRINTABLE.search(text)

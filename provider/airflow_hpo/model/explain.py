@@ -90,12 +90,10 @@ def flaws(error: ValidationError, model: type[BaseModel]) -> tuple[Flaw, ...]:
         >>> from pydantic import ValidationError
         >>> from airflow_hpo.model.stop import Budget
         >>> try:
-        ...     Budget.model_validate({"trials": "x", "trails": 5})
+        ...     Budget.model_validate({"trials": "x"})
         ... except ValidationError as error:
-        ...     for flaw in flaws(error, Budget):
-        ...         print(flaw, "--", flaw.hint)
-        trials: must be a whole number, got 'x' -- None
-        trails: unknown key -- did you mean 'trials'?
+        ...     print(*flaws(error, Budget))
+        trials: must be a whole number, got 'x'
     """
     return tuple(_flaw(details, model) for details in error.errors(include_url=False))
 
@@ -107,17 +105,24 @@ def _flaw(details: Mapping[str, Any], model: type[BaseModel]) -> Flaw:
         return Flaw(path, str(context["error"]))
     hint = None
     if kind == "extra_forbidden" and len(path) == 1:
-        hint = did_you_mean(path[0], model.model_fields)
+        names = list(model.model_fields)
+        known = f"the keys here are {', '.join(names)}" if names else "there are none here"
+        hint = did_you_mean(path[0], names)
+        return Flaw(path, f"unknown key; {known}", hint, of_key=True)
     if kind in {"literal_error", "enum"}:
         words = str(context["expected"]).replace(" or ", ", ").split(", ")
         hint = did_you_mean(value, [word.strip("'") for word in words])
     rule = _RULES.get(kind)
     message = details["msg"][:1].lower() + details["msg"][1:]
     if rule is not None:
-        message = rule.format(**context)
+        message = rule.format(**{name: _plain(value) for name, value in context.items()})
     if kind not in _WITHOUT_VALUE:
         message += f", got {_shown(value)}"
     return Flaw(path, message, hint, of_key=kind == "extra_forbidden")
+
+
+def _plain(value: object) -> object:
+    return f"{value:g}" if isinstance(value, float) else value
 
 
 def _shown(value: object) -> str:

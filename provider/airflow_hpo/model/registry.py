@@ -32,9 +32,17 @@ def did_you_mean(word: object, names: Iterable[str]) -> str | None:
     by_text = {name.lower().replace("-", "_"): name for name in names}
     near = get_close_matches(text, by_text, n=1, cutoff=0.6)
     # A word that was cut short is far from the whole one, but meant.
-    near = near or [name for name in by_text if len(text) > 1 and name.startswith(text)]
+    near = near or [
+        name
+        for name in by_text
+        if min(len(text), len(name)) >= _SHORTEST_PART
+        and (name.startswith(text) or text.startswith(name))
+    ]
     return f"did you mean {by_text[near[0]]!r}?" if near else None
 
+
+# So many letters make a word that was cut short, or drawn out.
+_SHORTEST_PART = 3
 
 # Finding near names takes time by the square of the length.
 _LONGEST_NAME = 100

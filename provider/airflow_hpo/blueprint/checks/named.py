@@ -34,8 +34,8 @@ def load_named(
         return None
     if name not in table:
         known = table.names()
-        hint = did_you_mean(name, [*known, *planned])
-        problems.error(path, f"must be one of {', '.join(known)}, got {name!r}", hint=hint)
+        hint = did_you_mean(name, [*known, *planned]) or f"names are {', '.join(known)}"
+        problems.error(path, f"must be the name of a {kind}, got {name!r}", hint=hint)
         return None
     try:
         variant = table.load(name)

@@ -76,6 +76,5 @@ def _check_together(
                 problems.warn((*path, name), message, at_key=True)
     for expression in space.expressions:
         if expression.names() <= known.keys() and not expression.holds(known.__getitem__):
-            problems.error(
-                path, f"must satisfy the constraints, got {expression.text!r} not to hold"
-            )
+            got = ", ".join(f"{name}={show(known[name])}" for name in sorted(expression.names()))
+            problems.error(path, f"must satisfy {expression.text!r}, got {got}")

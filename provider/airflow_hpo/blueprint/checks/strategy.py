@@ -60,19 +60,15 @@ def _check_fit(strategy: Any, draft: Draft, space: Space, problems: Problems) ->
     """
     Let *strategy* itself say what is wrong, and how many trials it can make.
     """
-    before = problems.errors
     for problem in getattr(strategy, "problems", lambda _: ())(space):
         parts = (int(part) if part.isdecimal() else part for part in problem.path.split("."))
         problems.error(tuple(parts), problem.message, hint=problem.hint)
-    if problems.errors > before or not problems.warnings_wanted or draft.budget is None:
+    if problems.errors or not problems.warnings_wanted or draft.budget is None:
         return
     limit = strategy.limit(space)
     if limit is not None and limit < draft.budget.trials:
-        noun = "configuration" if limit == 1 else "configurations"
-        problems.warn(
-            ("budget", "trials"),
-            f"is capped to {limit}: there are {limit} {noun}, got {draft.budget.trials}",
-        )
+        message = f"is capped to the number of configurations, {limit}, got {draft.budget.trials}"
+        problems.warn(("budget", "trials"), message)
     spec = draft.strategy
     if (
         spec is None

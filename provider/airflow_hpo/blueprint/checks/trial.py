@@ -111,7 +111,9 @@ def _warn_of_unused(templates: list[Template], draft: Draft, problems: Problems)
     """
     named = frozenset[str]().union(*(template.names() for template in templates))
     reads_file = any(_PARAMS_FILE in template.text for template in templates)
-    if not named or reads_file or any(template.takes_all for template in templates):
+    if problems.touches(("trial",)) or not named or reads_file:
+        return
+    if any(template.takes_all for template in templates):
         return
     for name, parameter in draft.parameters.items():
         if not parameter.is_constant and name not in named:

@@ -91,5 +91,10 @@ def build(
         return model(**values)
     except ValidationError as error:
         for flaw in flaws(error, model):
-            problems.error((*path, *flaw.path), flaw.message, hint=flaw.hint or hint)
+            here, message = (*path, *flaw.path), flaw.message
+            if not problems.document.has(*here):
+                # The model's name of it, which the file does not know.
+                here = path
+                message = str(flaw).replace(": ", " ", 1) if message.startswith("must") else message
+            problems.error(here, message, hint=flaw.hint or hint)
     return None

@@ -94,10 +94,14 @@ def _objectives(
         path: Path = ("objective", index) if isinstance(data["objective"], list) else ("objective",)
         if problems.touches(path):
             continue
-        objective = build(Objective, item, path, problems)
+        hint = None if {"direction", "target"} & item.keys() else _DIRECTION
+        objective = build(Objective, item, path, problems, hint=hint)
         if objective is not None:
             items.append(objective)
     return tuple(items)
+
+
+_DIRECTION = "write direction: minimize, or direction: maximize"
 
 
 def _read_space(

@@ -4,6 +4,7 @@ Keys of the search space: each kind of parameter.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +85,12 @@ _FOREIGN_KINDS = {
 }
 
 
+def _kind_hint(names: Iterable[str]) -> str | None:
+    foreign = (_FOREIGN_KINDS.get(name) for name in names)
+    near = (did_you_mean(name, KINDS) for name in names)
+    return next((hint for hint in (*foreign, *near) if hint), None)
+
+
 @dataclass(frozen=True)
 class ParameterShape(Shape):
     """
@@ -101,11 +108,9 @@ class ParameterShape(Shape):
             before = problems.errors
             found = KINDS[kinds[0]].read(value, path, problems)
             return BROKEN if problems.errors > before else (kinds[0], found)
-        got = " and ".join(kinds) or show(list(value))
-        hint = next((_FOREIGN_KINDS[name] for name in value if name in _FOREIGN_KINDS), None)
-        hints = (did_you_mean(name, KINDS) for name in value)
+        got = " and ".join(kinds) or ", ".join(value) or "none"
         message = f"must have exactly one of {', '.join(KINDS)}, got {got}"
-        problems.error(path, message, hint=hint or next(filter(None, hints), None))
+        problems.error(path, message, hint=None if kinds else _kind_hint(value))
         return BROKEN
 
     def _constant(self, value: Value, path: Path, problems: Problems) -> Any:  # noqa: ANN401

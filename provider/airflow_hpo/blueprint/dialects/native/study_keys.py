@@ -10,7 +10,7 @@ from typing import Any
 from airflow_hpo.blueprint.dialects.native.trial_keys import DURATION
 from airflow_hpo.blueprint.document import Path
 from airflow_hpo.blueprint.problems import Problems, show
-from airflow_hpo.blueprint.records import Key, MapOf, Record
+from airflow_hpo.blueprint.records import Key, MapOf, Record, one_of
 from airflow_hpo.blueprint.shapes import BROKEN, Anything, Number, OneOf, Shape, Text, Whole
 from airflow_hpo.blueprint.units import SHARE_PATTERN, share_of
 from airflow_hpo.model.values import Value
@@ -79,6 +79,8 @@ OBJECTIVE = Record(
         "type": "write direction: minimize or maximize",
         "optimization": "write direction: minimize or maximize",
     },
+    main="metric",
+    together=one_of("direction", "target"),
 )
 
 _METRIC_RULE = Record(
@@ -88,7 +90,8 @@ _METRIC_RULE = Record(
         "at_most": Key(Number(), "Ends the study at this value or below."),
         "target": Key(Number(), "Ends the study within the tolerance of this value."),
         "tolerance": Key(Number(least=0), "Distance from the target that still counts."),
-    }
+    },
+    together=one_of("at_least", "at_most", "target"),
 )
 _PLATEAU_RULE = Record(
     {
@@ -138,6 +141,7 @@ STRATEGY = Record(
         "random_state": "write seed",
         "n_startup_trials": "write startup_trials",
     },
+    main="name",
 )
 
 BUDGET = Record(
@@ -154,6 +158,7 @@ BUDGET = Record(
         "n_trials": "write trials",
         "timeout": "write wall_clock for the study, or trial.timeout for each trial",
     },
+    main="trials",
 )
 
 EXECUTION = Record(
@@ -163,6 +168,7 @@ EXECUTION = Record(
         "concurrency": Key(Whole(least=1), "Trials that run at the same time."),
     },
     foreign={"parallelism": "write batch_size", "n_jobs": "write concurrency"},
+    main="mode",
 )
 
 RESOURCE = Record(

@@ -53,6 +53,7 @@ def named(key: str, about: str, *examples: str, required: bool = True) -> Record
             "options": Key(MapOf(Anything()), "Options whose names are taken otherwise."),
         },
         rest=Anything(),
+        main=key,
     )
 
 
@@ -141,6 +142,8 @@ TRIAL = Record(
         "image": "write runner: {name: ..., image: ...}",
         "env": "write environment",
     },
+    main="command",
+    together={"not": {"required": ["command", "steps"]}},
 )
 
 DAG = Record(
@@ -160,4 +163,5 @@ DAG = Record(
         "approve": Key(Flag(), "Whether a person is asked before that."),
     },
     foreign={"dag_id": "write id", "cron": "write schedule", "schedule_interval": "write schedule"},
+    main="schedule",
 )
