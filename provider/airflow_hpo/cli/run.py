@@ -192,10 +192,11 @@ def _introduce(
 ) -> None:
     record = study.record()
     blueprint = study.blueprint
-    there = f", {len(record.trials)} of them there" if record.trials else ""
+    there = f" ({len(record.trials)} are there)" if record.trials else ""
+    aims = ", ".join(objective.aim for objective in blueprint.objectives)
     display.note(
-        f"study {study.name}: {blueprint.objectives[0].aim}, "
-        f"{blueprint.budget.trials} trials{there}, {blueprint.strategy.name}"
+        f"study {study.name}: {aims} in {blueprint.budget.trials} trials{there} "
+        f"by {blueprint.strategy.name}"
     )
     for note in notes:
         display.note(f"note: {note}")

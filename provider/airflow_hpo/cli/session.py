@@ -9,6 +9,7 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from secrets import token_hex
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -125,7 +126,7 @@ class Session:
         self.study = study
         self.interrupted: str | None = None
         self.stop: Stop | None = None
-        self._owner = this_process()
+        self._owner = f"{this_process()}/{token_hex(4)}"
         self._left = trials
         self._rounds = 0
         self._artifacts = artifacts

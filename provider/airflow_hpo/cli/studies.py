@@ -28,7 +28,7 @@ from airflow_hpo.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow_hpo.model.record import StudySummary
     from airflow_hpo.model.trial import Trial
@@ -86,8 +86,8 @@ def _line(summary: StudySummary) -> dict[str, Any]:
     }
 
 
-def _show_list(summaries: object) -> None:
-    lines = [_line(summary) for summary in summaries]  # type: ignore[attr-defined]
+def _show_list(summaries: Sequence[StudySummary]) -> None:
+    lines = map(_line, summaries)
     show_table(
         ["study", "created", "trials", "states", "ended"],
         (
@@ -140,8 +140,8 @@ def _show_details(details: Mapping[str, Any]) -> None:
     stop = details["stop"]
     say(f"ended: {stop['reason']}" if stop else details["status"])
     budget = details["budget"]["trials"]
-    states = _states(details["states"])
-    say(f"{details['trials']} trials of {budget}{': ' if states else ''}{states}")
+    states = _states(details["states"]) or "none yet"
+    say(f"trials: {states} (budget: {budget})")
     best = details["best"]
     if best is not None:
         values = ", ".join(f"{name} = {shown_value(it)}" for name, it in best["values"].items())
