@@ -35,10 +35,8 @@ down: install ## stop what `make up` started
 	@$(RUN) airflow_hpo.testing.demo down
 
 lint: install ## check style, types and who imports whom
-	@$(RUN) ruff check
-	@$(RUN) ruff format --check
-	@$(RUN) mypy
-	@.venv/bin/lint-imports
+	@code=0; $(RUN) ruff check || code=1; $(RUN) ruff format --check || code=1; \
+	$(RUN) mypy || code=1; .venv/bin/lint-imports || code=1; exit $$code
 
 format: install ## put the code in shape
 	@$(RUN) ruff check --fix-only --quiet
