@@ -89,15 +89,16 @@ def grid_from_zero(low: float, high: float, step: float) -> Grid:
     Return the multiples of *step* to which numbers between the bounds are rounded.
 
     The outermost may lie up to half a step beyond the bounds. A multiple to
-    which only the bound itself is rounded, not a stretch of numbers, is none.
+    which hardly more than a bound itself is rounded, not a stretch of numbers,
+    is none of them.
 
     Example:
         >>> grid_from_zero(1.0, 10.0, 4.0).values()
         (0.0, 4.0, 8.0)
     """
     left, right, distance = (Decimal(repr(number)) for number in (low, high, step))
-    first = math.floor(left / distance - _HALF) + 1
-    last = math.ceil(right / distance + _HALF) - 1
-    if low == high:
-        first = last = round(left / distance)
+    first = math.floor(left / distance - _HALF + GRID_TOLERANCE) + 1
+    last = math.ceil(right / distance + _HALF - GRID_TOLERANCE) - 1
+    if first > last:
+        first = last = round((left + right) / (2 * distance))
     return Grid(Decimal(0), distance, range(first, last + 1))
