@@ -149,12 +149,12 @@ def _log_bound(bound: float) -> float:
     """
     Return the logarithm of *bound*, as a person would have written it.
 
-    Who writes -1 gets its exponential as a bound; the logarithm of that may
-    differ from -1 in the last digit, and then everything drawn would too.
+    Who writes -0.1 gets its exponential as a bound; the logarithm of that may
+    differ from -0.1 in the last digit, and then everything drawn would too.
 
     Example:
-        >>> math.log(math.exp(-1.1)), _log_bound(math.exp(-1.1))
-        (-1.0999999999999999, -1.1)
+        >>> _log_bound(math.exp(-0.1))  # the logarithm is -0.10000000000000006
+        -0.1
     """
     exact = math.log(bound)
     rounded = round(exact, _LOG_DIGITS)

@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
@@ -49,6 +49,8 @@ _DRIFT = "normal parameters may drift far from their mean: see max_deviations"
 
 _PROBABILITY_NOISE = 1e-5
 
+_Part: TypeAlias = tuple[float, Literal["random", "anneal", "tpe"]]
+
 
 class HyperoptOptions(Options):
     """
@@ -58,7 +60,13 @@ class HyperoptOptions(Options):
         expressions:
             Which of HyperOpt's expressions stands for a parameter, by the
             parameter's name: such as ``randint`` for a whole number whose
-            neighbours have nothing in common.
+            neighbours have nothing in common. Others go by distribution: a
+            float is ``uniform`` or ``loguniform``, an int ``uniformint`` (its
+            ends are half as likely) or ``qloguniform``, a choice ``choice`` or
+            with weights ``pchoice``, and normals are what they are called, with
+            steps ``q...``. Floats whose steps count from zero are ``quniform``
+            or ``qloguniform`` as they stand; where steps count from the lower
+            bound, HyperOpt searches their places, so that bounds are kept.
 
         labels:
             What HyperOpt calls a parameter, where that is not its name. It
@@ -140,7 +148,7 @@ class HyperoptMixOptions(HyperoptTpeOptions, HyperoptAnnealOptions):
         p_suggest: Pairs of a probability and the algorithm that is then taken.
     """
 
-    p_suggest: tuple[tuple[float, Literal["random", "anneal", "tpe"]], ...] = (
+    p_suggest: tuple[_Part, ...] = (
         (0.1, "random"),
         (0.2, "anneal"),
         (0.7, "tpe"),
@@ -148,9 +156,7 @@ class HyperoptMixOptions(HyperoptTpeOptions, HyperoptAnnealOptions):
 
     @field_validator("p_suggest")
     @classmethod
-    def _probabilities(
-        cls, pairs: tuple[tuple[float, Literal["random", "anneal", "tpe"]], ...]
-    ) -> tuple[tuple[float, Literal["random", "anneal", "tpe"]], ...]:
+    def _probabilities(cls, pairs: tuple[_Part, ...]) -> tuple[_Part, ...]:
         shares = [share for share, _ in pairs]
         total = math.fsum(shares)
         if not shares or min(shares) < 0 or abs(total - 1) > _PROBABILITY_NOISE:
@@ -208,13 +214,8 @@ class _Hyperopt(ABC):
         """
         self._check(space)
         layout = Layout(space, expressions=self.options.expressions, labels=self.options.labels)
-        gate = Gate(
-            layout,
-            trials,
-            seed=seed,
-            repeats=self.options.repeats,
-            max_deviations=self.options.max_deviations,
-        )
+        limits = self.options.model_dump(include={"repeats", "max_deviations"})
+        gate = Gate(layout, trials, seed=seed, **limits)
         first = next_number(trials)
         numbers = range(first, first + count)
         asked: Iterable[Suggestion | None] = map(gate.by_chance, numbers)
