@@ -235,7 +235,6 @@ class _Composer:
                 "a file must hold one document, got a second one",
                 hint="put it into a file of its own, or remove the line ---",
             )
-        self._count(0, root)
         if self.data is None:
             self._refuse(root, "the file is empty")
         return root
@@ -281,14 +280,6 @@ class _Composer:
         else:
             self._close()
 
-    def _count(self, nodes: int, mark: _Mark) -> None:
-        """
-        Count values as if aliases were written out.
-        """
-        self._nodes += nodes
-        if self._nodes > MAX_NODES:
-            self._refuse(mark, f"a file must hold at most {MAX_NODES} values, aliases written out")
-
     def _key(self, frame: _Frame, value: Any, text: str, mark: _Mark) -> None:  # noqa: ANN401
         if not isinstance(value, str):
             self._problem(
@@ -307,6 +298,8 @@ class _Composer:
         Put *value* where the innermost container waits for it; return its part of the path.
         """
         self._nodes += 1
+        if self._nodes > MAX_NODES:
+            self._refuse(mark, _TOO_MANY)
         frame = self._stack[-1]
         key: Any = frame.key
         if key is None:
@@ -338,7 +331,6 @@ class _Composer:
             self._problem(mark, f"tags must be of YAML's core (!!str, !!int ...), got {event.tag}")
         if event.anchor is not None:
             self._anchors[event.anchor] = _OPEN, 0
-        self._count(0, mark)
         marks: _Marks = {}
         self.marks[id(data)] = marks
         part = self._put(data, mark)
@@ -358,7 +350,7 @@ class _Composer:
         value, nodes = self._anchors[name]
         if value is _OPEN:
             self._refuse(mark, f"an anchor must not contain itself, got *{name}")
-        self._count(nodes - 1, mark)
+        self._nodes += nodes - 1
         frame = self._stack[-1]
         if frame.key is _KEY:
             self._key(frame, value, f"*{name}", mark)
@@ -391,6 +383,7 @@ class _Composer:
         raise BlueprintError(self.problems)
 
 
+_TOO_MANY = f"a file must hold at most {MAX_NODES} values, aliases written out"
 _STAR = "put text that begins with * in quotes"
 
 _CONTAINER_TAGS = frozenset({None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})

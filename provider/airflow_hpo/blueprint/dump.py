@@ -107,14 +107,18 @@ def _distribution(distribution: Distribution) -> dict[str, Any]:
             more = {} if weights is None else {"weights": list(weights)}
             return {"choice": list(distribution.choices), **more}
         case Float() | Int():
-            data: dict[str, Any] = {distribution.kind: [distribution.low, distribution.high]}
-            log = {"log": True} if distribution.log else {}
+            bounds = [distribution.low, distribution.high]
         case _:
-            data = {distribution.kind: [distribution.mean, distribution.deviation]}
-            log = {}
-    usual = type(distribution).model_fields["step"].default
-    step = {} if distribution.step == usual else {"step": distribution.step}
-    return {**data, **step, **log}
+            bounds = [distribution.mean, distribution.deviation]
+    fields = type(distribution).model_fields
+    return {
+        distribution.kind: bounds,
+        **{
+            name: getattr(distribution, name)
+            for name in ("step", "log", "anchor")
+            if name in fields and getattr(distribution, name) != fields[name].default
+        },
+    }
 
 
 def _some(values: tuple[Value, ...]) -> Value:

@@ -151,7 +151,7 @@ class MapOf(Shape):
         found = {}
         for name, item in value.items():
             here = (*path, name)
-            if self.pattern and re.search(self.pattern, name) is None:
+            if self.pattern and re.fullmatch(self.pattern, name) is None:
                 problems.error(here, f"must be {self.rule}, got {show(name)}", at_key=True)
                 continue
             read = self.item.read(item, here, problems)

@@ -97,7 +97,7 @@ class Text(Shape):
         if not value and not self.empty:
             problems.error(path, "must not be empty")
             return BROKEN
-        if self.pattern is not None and re.search(self.pattern, value) is None:
+        if self.pattern is not None and re.fullmatch(self.pattern, value) is None:
             problems.error(path, f"must be {self.rule}, got {show(value)}")
             return BROKEN
         if self.convert is None:

@@ -20,7 +20,7 @@ _UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?"
 DURATION_PATTERN = rf"^(?=.)({_NUMBER}d)? ?({_NUMBER}h)? ?({_NUMBER}m)? ?({_NUMBER}s)?$"
-SHARE_PATTERN = r"^[0-9]{1,3}(\.[0-9]{1,30})?%$"
+SHARE_PATTERN = r"^[0-9]{1,3}(\.[0-9]{1,400})?%$"
 
 _DURATION = re.compile(DURATION_PATTERN)
 _SHARE = re.compile(SHARE_PATTERN)

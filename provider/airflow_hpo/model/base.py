@@ -18,5 +18,8 @@ class Document(BaseModel):
         frozen=True,
         extra="forbid",
         allow_inf_nan=False,
+        # What a letter is differs between the engines; the rest of us, Airflow
+        # among it, goes by Python's.
+        regex_engine="python-re",
         ser_json_inf_nan="strings",
     )

@@ -299,7 +299,7 @@ class Blueprint(Document):
         points: Configurations tried first; missing values are sampled.
     """
 
-    name: str = Field(pattern=r"^[\w.-]{1,200}$")
+    name: str = Field(pattern=r"^[\w.-]{1,200}\Z")
     description: str = ""
     study: str | None = None
     objectives: tuple[Objective, ...] = Field(min_length=1)

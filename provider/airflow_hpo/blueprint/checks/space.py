@@ -192,6 +192,8 @@ def warn_of_steps(draft: Draft, problems: Problems) -> None:
         distribution = parameter.distribution
         if not isinstance(distribution, (Float, Int)) or distribution.step in {None, 1}:
             continue
+        if isinstance(distribution, Float) and distribution.anchor == "zero":
+            continue
         last = distribution.low
         if distribution.low < distribution.high:
             last = distribution.from_unit(1.0)

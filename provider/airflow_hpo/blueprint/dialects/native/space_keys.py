@@ -11,7 +11,7 @@ from typing import Any
 from airflow_hpo.blueprint.document import Path
 from airflow_hpo.blueprint.problems import Problems, show
 from airflow_hpo.blueprint.records import Key, ListOf, MapOf, OneOrMany, Pair, Record
-from airflow_hpo.blueprint.shapes import BROKEN, Anything, Flag, Number, Shape, Whole, finite
+from airflow_hpo.blueprint.shapes import BROKEN, Anything, Flag, Number, OneOf, Shape, Whole, finite
 from airflow_hpo.model.registry import did_you_mean
 from airflow_hpo.model.values import Value
 
@@ -40,7 +40,15 @@ def _kind(name: str, shape: Shape, about: str, **more: Key) -> Record:
 
 KINDS = {
     "float": _kind(
-        "float", Pair(Number(), ("low", "high")), "Bounds, both inclusive.", step=_STEP, log=_LOG
+        "float",
+        Pair(Number(), ("low", "high")),
+        "Bounds, both inclusive.",
+        step=_STEP,
+        log=_LOG,
+        anchor=Key(
+            OneOf(("low", "zero")),
+            "What steps are counted from; with zero, numbers are rounded to multiples.",
+        ),
     ),
     "int": _kind(
         "int",
