@@ -108,9 +108,8 @@ def _run(  # noqa: PLR0913 - a command has as many options
     from airflow_hpo.cli.session import Session
     from airflow_hpo.plan import make_plan
 
-    wanted = _chosen(
-        read_blueprint(file, blueprint), trials=trials, seed=seed, concurrency=concurrency
-    )
+    wanted = read_blueprint(file, blueprint)
+    wanted = _chosen(wanted, trials=trials, seed=seed, concurrency=concurrency)
     plan = make_plan(wanted)
     opened = _open(open_journal(storage), study, wanted, plan=plan.to_dict())
     folder = artifacts_folder(artifacts)

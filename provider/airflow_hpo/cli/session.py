@@ -292,7 +292,8 @@ class Session:
         """
         Evaluate; end what runs if the study ends. Returns the best trial.
         """
-        result = evaluate_round(self.study, list(numbers), lost=lambda _: "its thread ended")
+        # Nothing is lost here: what does not run was told, or is another's now.
+        result = evaluate_round(self.study, list(numbers), lost=lambda _: None)
         if result.stop is not None and self.stop is None and self.interrupted is None:
             self.stop = result.stop
             reason = f"the study ended: {result.stop.reason}"
@@ -329,7 +330,8 @@ class Session:
             elif isinstance(event, _Signal):
                 asked += 1
                 self.interrupted = self.interrupted or event.name
-                self._display.note(f"{event.name}: still ending {_count(self._running)} ...")
+                again = "" if asked == _PATIENCE else "; once more leaves them behind"
+                self._display.note(f"{event.name}: still ending {_count(self._running)}{again}")
         for number in tuple(self._running):
             self._abandon(number, reason)
 

@@ -26,6 +26,22 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 
+_SeedOption = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, help="Default: the blueprint's, else 0.", show_default=False),
+]
+_HistoryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--history",
+        metavar="FILE",
+        help="Trials so far, one JSON object a line: configuration, values, state. "
+        "hpo export --to jsonl writes it; - for stdin.",
+        show_default=False,
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """
     Add the command to *app*.
@@ -37,20 +53,8 @@ def _suggest(
     file: BlueprintArgument,
     *,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many.")] = 1,
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", min=0, help="Default: the blueprint's, else 0.", show_default=False),
-    ] = None,
-    history: Annotated[
-        Path | None,
-        typer.Option(
-            "--history",
-            metavar="FILE",
-            help="Trials so far, one JSON object a line: configuration, values, state. "
-            "hpo export --to jsonl writes it; - for stdin.",
-            show_default=False,
-        ),
-    ] = None,
+    seed: _SeedOption = None,
+    history: _HistoryOption = None,
     blueprint: NameOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
