@@ -95,5 +95,15 @@ def _config() -> dict[str, Any]:
                 "example": "/srv/hpo/studies",
                 "default": "",
             },
+            "preload": {
+                "description": (
+                    "Whether the scheduler and the DAG processor import this package when they "
+                    "start, so that the processes forked from them need not."
+                ),
+                "version_added": "0.1.0",
+                "type": "boolean",
+                "example": None,
+                "default": "True",
+            },
         },
     }

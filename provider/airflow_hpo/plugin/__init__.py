@@ -7,6 +7,8 @@ whatever the plugin brings is a property that imports when it is asked.
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.plugins_manager import AirflowPlugin
 
 __all__ = ["HpoPlugin"]
@@ -18,3 +20,12 @@ class HpoPlugin(AirflowPlugin):
     """
 
     name = "hpo"
+
+    @property
+    def listeners(self) -> list[Any]:  # type: ignore[override]
+        """
+        What is told when one of Airflow's processes starts.
+        """
+        from airflow_hpo.plugin import preload
+
+        return [preload]
