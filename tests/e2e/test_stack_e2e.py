@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,6 +100,22 @@ def test_component_that_dies_at_start_is_told(tmp_path):
 
     assert all(not stack.pids(component) for component in COMPONENTS)
     assert AttachedStack.find(tmp_path / "home") is None
+
+
+def test_stack_on_postgresql(postgres_url, tmp_path):
+    """
+    Airflow's own database may be a PostgreSQL.
+    """
+    (tmp_path / "dags").mkdir()
+    shutil.copy(Path(__file__).parent / "dags" / "plain.py", tmp_path / "dags")
+    database = postgres_url.replace("postgresql://", "postgresql+psycopg://")
+
+    with Stack(tmp_path / "home", tmp_path / "dags", database=database, parallelism=1) as stack:
+        stack.wait_for_dag("plain")
+        state = stack.wait("plain", stack.trigger("plain"), timeout=120)
+
+    assert state == "success"
+    assert not (tmp_path / "home" / "airflow.db").exists()
 
 
 def _demo(home: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -88,7 +88,9 @@ class Stack(Airflow):
 
         executor: Any of Airflow's.
 
-        database: Airflow's own, as SQLAlchemy URL; `None` is SQLite in *home*.
+        database:
+            Airflow's own, as SQLAlchemy URL; `None` is SQLite in *home*. For
+            PostgreSQL ``postgresql+psycopg://`` needs the fewest packages.
 
         port: Of the api-server; `None` takes a free one.
 
@@ -129,6 +131,8 @@ class Stack(Airflow):
         }
         if database:
             airflow["DATABASE__SQL_ALCHEMY_CONN"] = database
+            if database.startswith("postgresql+psycopg:"):  # one driver serves both
+                airflow["DATABASE__SQL_ALCHEMY_CONN_ASYNC"] = database
         self.env: dict[str, str] = {
             **_inherited(),
             "AIRFLOW_HOME": str(self.home),
