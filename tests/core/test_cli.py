@@ -276,6 +276,19 @@ class TestCheck:
         assert len(problems) == 2
         assert "a/deep/y.yml: fine" in hpo("check", "a", code=1).stdout
 
+    def test_ids_in_a_folder_are_unique(self, hpo):
+        """
+        Two blueprints of one folder can't become the same DAG; apart they can.
+        """
+        Path("a").mkdir()
+        Path("a/x.yaml").write_text(hpo.DIGITS)
+        Path("a/y.yaml").write_text(hpo.DIGITS)
+
+        (problem,) = hpo.json("check", "a", code=1)
+        assert problem["file"] == "a/y.yaml"
+        assert "got 'digits', which a/x.yaml has" in problem["message"]
+        assert hpo.json("check", "a/x.yaml", "a/y.yaml") == []
+
     def test_empty_folder_is_noted(self, hpo):
         """
         A folder without blueprints is fine, but nothing stays unsaid.

@@ -4,13 +4,19 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airflow_hpo.cli.options import FormatOption, is_stdin, shown_name, unreadable
+from airflow_hpo.cli.options import (
+    FormatOption,
+    is_stdin,
+    read_blueprints,
+    shown_name,
+    unreadable,
+)
 from airflow_hpo.cli.output import Format, complain, say, show_json
 
 if TYPE_CHECKING:
@@ -21,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 # What a file in a folder is taken for a blueprint by.
-_SUFFIXES = (".yaml", ".yml")
+_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def register(app: typer.Typer) -> None:
@@ -49,53 +55,77 @@ def _check(
     read.
     """
     problems: list[Problem] = []
-    fine: list[str] = []
     unread = False
-    for file in _search(files):
+    for file, ids in _search(files):
         try:
-            found = _problems_of(file)
+            found = _problems_of(file, ids)
         except OSError as error:
             unread = True
             complain(unreadable(file, error))
             continue
         problems += found
-        fine += [] if found else [shown_name(file)]
+        if output is Format.TEXT and not found:
+            say(f"{shown_name(file)}: fine")
     if output is Format.JSON:
         show_json([_as_data(problem) for problem in problems])
     else:
-        _show(problems, fine)
+        _show(problems)
     wrong = any(problem.severity == "error" for problem in problems)
     raise typer.Exit(2 if unread else 1 if wrong else 0)
 
 
-def _search(files: list[Path]) -> Iterator[Path]:
+def _search(files: list[Path]) -> Iterator[tuple[Path, dict[str, str]]]:
     """
     Yield each file once, those of folders in their place and sorted.
+
+    Files of one folder share a mapping of the DAGs that they become: there
+    each id must belong to one of them.
     """
     seen: set[Path] = set()
     for file in files:
-        found = [file]
-        if not is_stdin(file) and file.is_dir():
-            found = sorted(path for path in file.rglob("*") if _is_blueprint(path, file))
-            if not found:
-                complain(f"{file} holds no blueprints: no file ends in {', '.join(_SUFFIXES)}")
-        for path in found:
+        is_folder = not is_stdin(file) and file.is_dir()
+        ids: dict[str, str] = {}
+        for path in sorted(_inside(file)) if is_folder else [file]:
             if path not in seen:
                 seen.add(path)
-                yield path
+                yield path, ids
 
 
-def _is_blueprint(path: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return path.suffix in _SUFFIXES and not hidden and path.is_file()
+def _inside(folder: Path) -> Iterator[Path]:
+    """
+    Yield what a DAG folder's loader would take for a blueprint.
+    """
+    found = False
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith(".") and Path(name).suffix.lower() in _SUFFIXES:
+                found = True
+                yield Path(parent, name)
+    if not found:
+        complain(f"{folder} holds no blueprints: no file ends in {', '.join(_SUFFIXES)}")
 
 
-def _problems_of(file: Path) -> tuple[Problem, ...]:
-    from airflow_hpo.blueprint import check, check_text
+def _problems_of(file: Path, ids: dict[str, str]) -> tuple[Problem, ...]:
+    """
+    Return what is wrong with *file*; *ids* are taken, and get its own.
+    """
+    from airflow_hpo.errors import BlueprintError, Problem
 
-    if is_stdin(file):
-        return check_text(sys.stdin.buffer.read(), file=shown_name(file))
-    return check(file)
+    problems: list[Problem] = []
+    try:
+        blueprints = read_blueprints(file, problems)
+    except BlueprintError as error:
+        return error.problems
+    for blueprint in blueprints:
+        other = ids.setdefault(blueprint.dag_id, shown_name(file))
+        if other != shown_name(file):
+            message = (
+                f"a DAG's id must belong to one blueprint, got {blueprint.dag_id!r}, "
+                f"which {other} has"
+            )
+            problems.append(Problem("name", message, file=shown_name(file), line=1, column=1))
+    return BlueprintError(problems).problems
 
 
 def _as_data(problem: Problem) -> dict[str, object]:
@@ -104,9 +134,7 @@ def _as_data(problem: Problem) -> dict[str, object]:
     return {name: fields[name] for name in names}
 
 
-def _show(problems: list[Problem], fine: list[str]) -> None:
-    for name in fine:
-        say(f"{name}: fine")
+def _show(problems: list[Problem]) -> None:
     if not problems:
         return
     noun = "problem" if len(problems) == 1 else "problems"

@@ -30,6 +30,7 @@ __all__ = [
     "open_journal",
     "open_study",
     "read_blueprint",
+    "read_blueprints",
     "read_bytes",
     "shown_name",
     "unreadable",
@@ -124,14 +125,12 @@ def read_blueprint(file: Path, name: str | None) -> Blueprint:
     Raises:
         BlueprintError: With all problems of the file.
     """
-    from airflow_hpo.blueprint import parse_blueprints
-
     warnings: list[Problem] = []
-    data = read_bytes(file)
-    found = {
-        blueprint.name: blueprint
-        for blueprint in parse_blueprints(data, file=shown_name(file), problems=warnings)
-    }
+    try:
+        blueprints = read_blueprints(file, warnings)
+    except OSError as error:
+        refuse(unreadable(file, error))
+    found = {blueprint.name: blueprint for blueprint in blueprints}
     for warning in warnings:
         complain(str(warning))
     if name is None and len(found) == 1:
@@ -142,6 +141,23 @@ def read_blueprint(file: Path, name: str | None) -> Blueprint:
     if name not in found:
         refuse(f"--blueprint must be one of {', '.join(found)}, got {name!r}")
     return found[name]
+
+
+def read_blueprints(file: Path, warnings: list[Problem]) -> tuple[Blueprint, ...]:
+    """
+    Return all blueprints in *file*, or in standard input for ``-``.
+
+    Raises:
+        OSError: If it cannot be read.
+
+        BlueprintError: With all problems of the file.
+    """
+    from airflow_hpo.blueprint import load_blueprints, parse_blueprints
+
+    if is_stdin(file):
+        data = sys.stdin.buffer.read()
+        return parse_blueprints(data, file=shown_name(file), problems=warnings)
+    return load_blueprints(file, problems=warnings)
 
 
 def shown_name(file: Path) -> str:
