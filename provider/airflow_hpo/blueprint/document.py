@@ -14,7 +14,7 @@ import yaml
 
 from airflow_hpo.blueprint.compose import Composer, event_source
 from airflow_hpo.blueprint.places import Mark, Marks, Path, Place, dotted, place_of
-from airflow_hpo.blueprint.text import decode, join_surrogates
+from airflow_hpo.blueprint.text import decode, json_as_yaml
 from airflow_hpo.errors import BlueprintError, Problem
 
 __all__ = ["Document", "Path", "dotted", "read_document"]
@@ -97,7 +97,7 @@ def read_document(content: str | bytes, *, file: str = "<blueprint>") -> Documen
         BlueprintError: If it is not one well-formed document of modest size.
     """
     text = decode(content, file=file)
-    composer = Composer(event_source(join_surrogates(text)), file)
+    composer = Composer(event_source(json_as_yaml(text)), file)
     try:
         root = composer.compose()
     except yaml.MarkedYAMLError as error:

@@ -74,6 +74,8 @@ class Problems:
         """
         Return whether there is an error at *path*, above or below it.
         """
+        if not self.errors:
+            return False
         text = dotted(self._moved(path))
         return any(
             problem.severity == "error"

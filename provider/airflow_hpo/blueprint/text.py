@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from airflow_hpo.errors import BlueprintError, Problem
 
-__all__ = ["MAX_BYTES", "decode", "join_surrogates"]
+__all__ = ["MAX_BYTES", "decode", "json_as_yaml"]
 
 MAX_BYTES = 1024 * 1024
 """The largest file that is read."""
@@ -20,6 +20,9 @@ _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U000100
 _SURROGATES = re.compile(
     r"(?<!\\)(?:\\\\)*\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
 )
+
+_BREAKS = re.compile("[\x85\u2028\u2029\ufeff]")
+_TABS = re.compile(r"^[ \t]+", re.MULTILINE)
 
 
 def decode(content: str | bytes, *, file: str) -> str:
@@ -61,18 +64,23 @@ def _problem_at(text: str, offset: int, message: str, file: str) -> Problem:
     return Problem("", message, file=file, line=line, column=column)
 
 
-def join_surrogates(text: str) -> str:
+def json_as_yaml(text: str) -> str:
     """
-    Return JSON *text* with what it writes as two halves of one character joined.
+    Return *text* with what JSON, but not every YAML parser, allows written otherwise.
 
-    The one thing in which JSON is not YAML.
+    That is indentation by tabs, characters written as two surrogates, and
+    those that older YAML takes for the end of a line. Text that does not begin
+    as JSON does stays as it is.
     """
-    if "\\u" not in text or text.lstrip()[:1] not in {"{", "["}:
+    if text.lstrip()[:1] not in {"{", "["}:
         return text
+    text = _BREAKS.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+    if "\n\t" in text:
+        text = _TABS.sub(lambda match: match.group().replace("\t", " "), text)
+    return _SURROGATES.sub(_joined, text) if "\\u" in text else text
 
-    def join(match: re.Match[str]) -> str:
-        high, low = (int(half, 16) for half in match.groups())
-        before = match.group()[: match.start(1) - match.start() - len("\\u")]
-        return before + chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
 
-    return _SURROGATES.sub(join, text)
+def _joined(match: re.Match[str]) -> str:
+    high, low = (int(half, 16) for half in match.groups())
+    before = match.group()[: match.start(1) - match.start() - len("\\u")]
+    return before + chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
