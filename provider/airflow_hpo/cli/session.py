@@ -309,7 +309,8 @@ class Session:
         while self._due:
             trial = self._due.popleft().trial
             if trial.state is TrialState.WAITING:
-                self.study.tell(trial.number, outcome, attempt=0)
+                with suppress(StudyError):  # another process has begun it
+                    self.study.tell(trial.number, outcome, attempt=0)
 
     def _call_off(self, reason: str, state: TrialState) -> None:
         """
