@@ -15,12 +15,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from typing import TYPE_CHECKING
-
 from airflow.listeners import hookimpl
-
-if TYPE_CHECKING:
-    from airflow.jobs.job import Job
 
 __all__ = ["on_starting", "preload"]
 
@@ -55,14 +50,15 @@ trial: {command: "true {x} {z}"}
 
 
 @hookimpl
-def on_starting(component: Job) -> None:
+def on_starting(component: object) -> None:
     """
     Preload where *component* is a process that tasks or parses are forked from.
     """
+    # Every process that starts calls this, tasks included, and not all with a job.
+    if getattr(component, "job_type", None) not in _PARENTS:
+        return
     from airflow_hpo.hooks.compat import conf
 
-    if component.job_type not in _PARENTS:
-        return
     if not conf.getboolean("hpo", "preload", fallback=True):
         return
     try:
