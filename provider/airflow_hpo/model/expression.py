@@ -134,9 +134,14 @@ class Expression:
     def _name(self, node: Any, resolve: Resolve) -> Any:  # noqa: ANN401 - see _value
         return resolve(self._aliases[node.id])
 
-    def _joined(self, node: Any, resolve: Resolve) -> bool:  # noqa: ANN401 - see _value
-        values = (self._value(value, resolve) for value in node.values)
-        return all(values) if isinstance(node.op, ast.And) else any(values)
+    def _joined(self, node: Any, resolve: Resolve) -> Any:  # noqa: ANN401 - see _value
+        going_on = isinstance(node.op, ast.And)
+        value = None
+        for operand in node.values:
+            value = self._value(operand, resolve)
+            if bool(value) is not going_on:
+                break
+        return value
 
     def _arithmetic(self, node: Any, resolve: Resolve) -> Any:  # noqa: ANN401 - see _value
         left = _number(self._value(node.left, resolve))

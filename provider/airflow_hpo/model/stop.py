@@ -131,7 +131,7 @@ class MetricRule(Document):
             return f"{shown} is at least {self.at_least:g}"
         if self.at_most is not None and value <= self.at_most:
             return f"{shown} is at most {self.at_most:g}"
-        if self.target is not None and abs(value - self.target) <= self.tolerance:
+        if self.target is not None and _reaches(self.tolerance, abs(value - self.target)):
             return f"{shown} is within {self.tolerance:g} of {self.target:g}"
         return None
 
@@ -178,6 +178,15 @@ StopRule: TypeAlias = Annotated[
     MetricRule | PlateauRule | ExpressionRule, Field(discriminator="kind")
 ]
 """Any rule that ends the whole study; ``kind`` tells which."""
+
+
+def _reaches(value: float, threshold: float) -> bool:
+    """
+    Return whether *value* is *threshold* or more, but for binary noise.
+
+    A loss that falls from 0.5 to 0.4 falls by 0.1, not by 0.09999999999999998.
+    """
+    return value >= threshold or math.isclose(value, threshold, rel_tol=1e-9)
 
 
 def decide(
@@ -287,7 +296,7 @@ def _plateau_stop(rule: PlateauRule, objective: Objective, trials: Sequence[Tria
         return None
     before = min(losses[: -rule.trials])
     gained = before - min(losses[-rule.trials :])
-    if gained > 0 and gained >= rule.min_delta:
+    if gained > 0 and _reaches(gained, rule.min_delta):
         return None
     return Stop(
         "plateau",
