@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+
 from airflow.listeners import hookimpl
 
 __all__ = ["on_starting", "preload"]
@@ -27,6 +28,7 @@ _PARENTS = frozenset({"SchedulerJob", "DagProcessorJob"})
 _MODULES = (
     "airflow_hpo.driver",
     "airflow_hpo.factory.dag",
+    "airflow_hpo.factory.discover",
     "airflow_hpo.metrics.json_lines",
     "airflow_hpo.operators.evaluate",
     "airflow_hpo.operators.report",
@@ -35,6 +37,7 @@ _MODULES = (
     "airflow_hpo.runners.subprocess",
     "airflow_hpo.storage.sql",
     "airflow_hpo.storage.sql_work",
+    "airflow_hpo.strategies.random",
 )
 
 # Parsing it loads the tables' entries that most blueprints name.
