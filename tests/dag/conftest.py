@@ -77,7 +77,7 @@ def _home() -> Path:
     return _HOME
 
 
-@pytest.fixture(name="document")
+@pytest.fixture(scope="session", name="document")
 def _document() -> Callable[..., str]:
     """
     Makes the text of a tiny blueprint; keywords replace its parts.
@@ -95,10 +95,18 @@ def _with_loader(folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", name="make_folder")
+def _make_folder() -> Callable[[Path], Path]:
+    """
+    Makes a folder with the loader, and an empty folder of blueprints beside it.
+    """
+    return _with_loader
+
+
 @pytest.fixture(name="folder")
 def _folder(tmp_path: Path) -> Path:
     """
-    A folder with the loader, and an empty folder of blueprints beside it.
+    Such a folder, for one test.
     """
     return _with_loader(tmp_path / "dags")
 

@@ -4,7 +4,6 @@ A folder of blueprints as DAGs: what is published, and what is not hidden.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -25,8 +24,6 @@ space: {x: {float: [2, 1]}}
 budget: {trials: 5}
 trial: {command: "true {x}"}
 """
-
-HEAVY = ("numpy", "scipy", "optuna", "hyperopt", "sklearn", "boto3", "kubernetes", "docker")
 
 
 def write(folder, **texts):
@@ -186,42 +183,6 @@ def test_a_task_is_told_what_became_of_its_blueprint(folder, monkeypatch):
 
     with pytest.raises(BlueprintError, match=r"blueprints/bad.yaml:3:"):
         discover(folder / "blueprints")
-
-
-_PARSE = """
-import json, sys
-import airflow
-try:
-    from airflow.dag_processing.dagbag import DagBag
-except ImportError:
-    from airflow.models.dagbag import DagBag
-bag = DagBag(sys.argv[1])
-print("RESULT" + json.dumps([sorted(bag.dags), dict(bag.import_errors), sorted(sys.modules)]))
-"""
-
-
-def test_parsing_loads_nothing_heavy(folder, document):
-    """
-    A fresh process that parses blueprints of every strategy loads no engine.
-    """
-    write(
-        folder,
-        one=document("one", strategy={"name": "tpe"}),
-        two=document("two", strategy={"name": "grid"}, space={"x": {"choice": [1, 2]}}),
-        three=document("three"),
-    )
-
-    done = subprocess.run(
-        [sys.executable, "-c", _PARSE, str(folder / "hpo.py")],
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    dags, errors, modules = json.loads(done.stdout.rpartition("RESULT")[2])
-    assert (dags, errors) == (["one", "three", "two"], {})
-    assert set(HEAVY) & set(modules) == set()
 
 
 @pytest.fixture(name="stored")

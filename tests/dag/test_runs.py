@@ -48,6 +48,8 @@ def run(dag, **options):
     from sqlalchemy import select
 
     done = dag.test(**options)
+    for name in ("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "_AIRFLOW_PARSING_CONTEXT_TASK_ID"):
+        os.environ.pop(name, None)  # Airflow 3.1 leaves it set
     query = select(XComModel).where(XComModel.dag_id == dag.dag_id, XComModel.run_id == done.run_id)
     with create_session() as session:
         values = {

@@ -5,15 +5,10 @@ What a blueprint's DAG is made of.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
 pytest.importorskip("airflow")
-
-from airflow.sdk.exceptions import ParamValidationError
 
 from airflow_hpo.blueprint import parse_blueprints
 from airflow_hpo.factory import build_dag
@@ -136,7 +131,7 @@ def test_the_form_refuses_what_is_out_of_bounds(build, name, value):
     """
     dag = build(budget={"trials": 5})
 
-    with pytest.raises(ParamValidationError, match=name):
+    with pytest.raises(Exception, match=f"Invalid input for param {name}"):
         dag.params[name] = value
 
 
@@ -202,42 +197,3 @@ def test_the_blueprint_is_serialised_once(build, serialise):
     text = json.dumps(data)
     assert "xylophone" not in text
     assert text.count("tiny (native ") == 3
-
-
-_SERIALISE = """
-import json, sys
-from airflow.serialization import serialized_objects
-try:
-    from airflow.dag_processing.dagbag import DagBag
-    serialiser = serialized_objects.DagSerialization
-except ImportError:
-    from airflow.models.dagbag import DagBag
-    serialiser = serialized_objects.SerializedDAG
-bag = DagBag(sys.argv[1])
-assert not bag.import_errors, bag.import_errors
-found = {name: serialiser.to_dict(dag) for name, dag in sorted(bag.dags.items())}
-print("RESULT" + json.dumps(found, sort_keys=True))  # as Airflow compares versions
-"""
-
-
-def test_parsing_twice_gives_equal_bytes(folder, document):
-    """
-    Two processes with other hash seeds serialise a DAG to the same bytes.
-    """
-    for name in ("one", "two"):
-        text = document(name, dag={"tags": ["b", "a", "c"]}, space={"x": {"choice": [1, "b"]}})
-        (folder / "blueprints" / f"{name}.yaml").write_text(text)
-
-    answers = {
-        subprocess.run(
-            [sys.executable, "-c", _SERIALISE, str(folder / "hpo.py")],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.rpartition("RESULT")[2]
-        for seed in ("1", "2")
-    }
-
-    assert len(answers) == 1
-    assert set(json.loads(answers.pop())) == {"one", "two"}

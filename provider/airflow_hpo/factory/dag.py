@@ -71,7 +71,7 @@ def build_dag(blueprint: Blueprint) -> DAG:
             dag.add_result(report.output)
     # Not before the tasks: each would get a copy, which costs more than they do.
     dag.params.update(_form(blueprint, plan))
-    dag.validate()  # type: ignore[no-untyped-call]
+    dag.timetable.validate()
     return dag
 
 

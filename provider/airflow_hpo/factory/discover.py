@@ -4,10 +4,12 @@ FOLDER -> DAGS: every blueprint in a folder becomes a DAG.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
 import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +71,8 @@ def discover(
     if wanted is not None:
         search.find(wanted)
     else:
-        search.collect(blueprint_files(root))
+        with _no_collection():
+            search.collect(blueprint_files(root))
         search.tell(space)
     # No blueprint's name can be the name of something else in the namespace.
     space.update({f"hpo:{dag_id}": dag for dag_id, dag in search.dags.items()})
@@ -89,6 +92,23 @@ def blueprint_files(folder: Path) -> list[Path]:
             if not name.startswith(".") and Path(name).suffix.lower() in _SUFFIXES
         ]
     return sorted(found, key=lambda path: path.relative_to(folder).parts)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """
+    Let no memory be searched for garbage meanwhile.
+
+    DAGs are many objects that all stay: the search would cost a third of the
+    time, and find nothing.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _root(folder: Path, file: str | Path | None) -> Path:
