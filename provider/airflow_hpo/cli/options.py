@@ -45,7 +45,7 @@ StorageOption = Annotated[
     typer.Option(
         "--storage",
         metavar="URL",
-        help="The journal of studies: any SQLAlchemy URL. "
+        help="The journal of studies: a SQLite or PostgreSQL URL. "
         "Default: $HPO_STORAGE, else SQLite under Airflow's home.",
         show_default=False,
     ),
