@@ -154,14 +154,29 @@ def name_hint(name: str, known: Iterable[str]) -> str | None:
         'write spaces around the minus: hidden - batch'
     """
     names = set(known)
-    parts = name.split("-")
-    if len(parts) > 1:
-        for index in range(1, len(parts)):
-            left, right = "-".join(parts[:index]), "-".join(parts[index:])
-            if left in names and (right in names or set(right.split("-")) <= names):
-                return f"write spaces around the minus: {left} - {right}"
+    terms = _terms(name.split("-"), names)
+    if terms is not None:
+        return f"write spaces around the minus: {' - '.join(terms)}"
     bare = re.sub(r"^parameters?\.", "", name)
     return f"write {bare}" if bare in names else did_you_mean(name, names)
+
+
+def _terms(parts: list[str], names: set[str]) -> list[str] | None:
+    """
+    Return the names that *parts* make when joined by dashes, the longest first.
+    """
+    if not parts:
+        return []
+    # Beyond a few parts nobody means a formula, and trying all ways takes long.
+    for length in range(len(parts) if len(parts) <= _MOST_PARTS else 0, 0, -1):
+        term = "-".join(parts[:length])
+        rest = _terms(parts[length:], names) if term in names else None
+        if rest is not None:
+            return [term, *rest]
+    return None
+
+
+_MOST_PARTS = 10
 
 
 def values_of(distribution: Distribution) -> str:
@@ -174,14 +189,20 @@ def values_of(distribution: Distribution) -> str:
     """
     match distribution:
         case Categorical():
-            return show(list(distribution.choices))[1:-1]
+            shown = ", ".join(map(show, distribution.choices[:_SHOWN_CHOICES]))
+            return shown if len(distribution.choices) <= _SHOWN_CHOICES else f"{shown}, ..."
         case Constant():
             return show(distribution.value)
         case Float() | Int():
             text = f"{show(distribution.low)} to {show(distribution.high)}"
             step = distribution.step
             return text if step in {None, 1} else f"{text} in steps of {show(step)}"
-    return "a number" if distribution.step is None else f"multiples of {show(distribution.step)}"
+    text = "a number" if distribution.kind == "normal" else "a number, 0 or above"
+    step = distribution.step
+    return text if step is None else f"{text}, in multiples of {show(step)}"
+
+
+_SHOWN_CHOICES = 10
 
 
 def warn_of_steps(draft: Draft, problems: Problems) -> None:
