@@ -54,7 +54,8 @@ _SETTINGS: Mapping[str, str] = {
     "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
     "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
     "DAG_PROCESSOR__PARSING_PROCESSES": "1",
-    "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+    # Each refresh drops the errors of files that are no DAG files, until the next parse.
+    "DAG_PROCESSOR__REFRESH_INTERVAL": "60",
     "LOGGING__COLORED_CONSOLE_LOG": "False",
     "USAGE_DATA_COLLECTION__ENABLED": "False",
     # The default of 5 holds a slot for up to 5 s after each short task.
