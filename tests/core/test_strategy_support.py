@@ -25,7 +25,7 @@ class Poor:
     """
 
     options_class = Options
-    support = Support(**dict.fromkeys((*Support.model_fields.keys() - {"note"},), False))
+    support = Support(**dict.fromkeys((*Support.model_fields.keys() - {"note", "extra"},), False))
 
 
 def space_of(*constraints, when=None, **distributions):

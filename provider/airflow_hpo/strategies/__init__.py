@@ -25,6 +25,11 @@ STRATEGIES = Table(
         "grid": "airflow_hpo.strategies.grid:GridStrategy",
         "manual": "airflow_hpo.strategies.manual:ManualStrategy",
         "tpe": "airflow_hpo.strategies.tpe:TpeStrategy",
+        "cmaes": "airflow_hpo.strategies.cmaes:CmaesStrategy",
+        "qmc": "airflow_hpo.strategies.qmc:QmcStrategy",
+        "nsga2": "airflow_hpo.strategies.nsga:Nsga2Strategy",
+        "nsga3": "airflow_hpo.strategies.nsga:Nsga3Strategy",
+        "optuna_gp": "airflow_hpo.strategies.optuna_gp:OptunaGpStrategy",
         "hyperopt_tpe": "airflow_hpo.strategies.hyperopt:HyperoptTpeStrategy",
         "hyperopt_random": "airflow_hpo.strategies.hyperopt:HyperoptRandomStrategy",
         "hyperopt_anneal": "airflow_hpo.strategies.hyperopt:HyperoptAnnealStrategy",
@@ -38,8 +43,6 @@ STRATEGIES = Table(
 PLANNED = frozenset(
     {
         "gp",
-        "cmaes",
-        "qmc",
         "hyperband",
         "bohb",
         "asha",

@@ -7,18 +7,18 @@ again a few times, and then chance decides, so that no ask can hang.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from airflow_hpo.model.trial import Suggestion, Trial
-from airflow_hpo.model.values import Configuration, derive_seed
+from airflow_hpo.model.values import Configuration, Value, derive_seed
 from airflow_hpo.strategies._draws import Draws
 
 if TYPE_CHECKING:
     from airflow_hpo.model.space import Space
 
-__all__ = ["Counts", "Model", "Startup", "suggest_by_model"]
+__all__ = ["Counts", "LabellingModel", "Model", "Startup", "suggest_by_model"]
 
 # How often the model is asked for one trial before chance decides.
 _PROPOSALS = 12
@@ -39,6 +39,21 @@ class Model(Protocol):
     def settle(self, trial: Trial) -> None:
         """
         Forget what was proposed since, and show *trial*, which waits.
+        """
+
+
+@runtime_checkable
+class LabellingModel(Model, Protocol):
+    """
+    An engine that keeps notes with its trials.
+    """
+
+    def labels(self, *, chosen: bool) -> Mapping[str, Value]:
+        """
+        Return what is to be kept with the trial that was asked for last.
+
+        Args:
+            chosen: Whether it tries what was proposed, not what chance drew.
         """
 
 
@@ -117,17 +132,25 @@ def _modelled(
     """
     found: list[Suggestion] = []
     for number in numbers:
-        proposed = _proposed(model, draws, number, seed=seed, sampler=sampler)
-        more = [proposed] if proposed else draws.suggestions([number], sampler="random")
-        if not more:
-            break
-        found += more
-        model.settle(_waiting(number, more[0]))
+        suggestion = _proposed(model, draws, number, seed=seed, sampler=sampler)
+        if suggestion is None:
+            drawn = draws.suggestions([number], sampler="random")
+            if not drawn:
+                break
+            suggestion = replace(drawn[0], labels=_labels(model, chosen=False))
+        found.append(suggestion)
+        model.settle(_waiting(number, suggestion))
     return found
 
 
+def _labels(model: Model, *, chosen: bool) -> Mapping[str, Value]:
+    return model.labels(chosen=chosen) if isinstance(model, LabellingModel) else {}
+
+
 def _waiting(number: int, suggestion: Suggestion) -> Trial:
-    return Trial(number, suggestion.configuration, sampler=suggestion.sampler)
+    return Trial(
+        number, suggestion.configuration, sampler=suggestion.sampler, labels=suggestion.labels
+    )
 
 
 def _proposed(
@@ -140,5 +163,5 @@ def _proposed(
         parts = (number, again) if again else (number,)
         configuration = model.propose(derive_seed(seed, sampler, *parts))
         if draws.accept(configuration):
-            return Suggestion(configuration, sampler)
+            return Suggestion(configuration, sampler, labels=_labels(model, chosen=True))
     return None

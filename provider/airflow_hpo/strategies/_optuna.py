@@ -2,17 +2,12 @@
 Optuna's samplers, shown our history in memory.
 
 Imported where an engine is needed and nowhere else, since it loads Optuna.
-Always a study of losses to be minimised, one for each objective.
 """
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import datetime, timezone
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import optuna  # noqa: TID253 - see above
 from optuna.distributions import (  # noqa: TID253 - see above
@@ -29,102 +24,72 @@ from airflow_hpo.model.values import Configuration, Value
 from airflow_hpo.strategies._dimensions import dimension_of
 from airflow_hpo.strategies._lattice import axis_of
 from airflow_hpo.strategies._lessons import Lesson, lesson_of
+from airflow_hpo.strategies._optuna_memory import Memory, frozen, quiet
 
-__all__ = ["OptunaModel", "quiet"]
+__all__ = ["ConstraintNotes", "Notes", "OptunaModel"]
 
 _INFEASIBLE = "infeasible"
 
-_LONG_AGO = datetime(2000, 1, 1, tzinfo=timezone.utc)
 
-
-@contextmanager
-def quiet() -> Iterator[None]:
+class Notes:
     """
-    Keep Optuna's notes and its warnings of experimental options to itself.
-    """
-    logger = logging.getLogger("optuna")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        logger.setLevel(level)
+    What a sampler notes with trials; this one notes nothing.
 
-
-class _Memory(optuna.storages.InMemoryStorage):
-    """
-    One study whose history is given as it is, neither copied nor checked.
+    Optuna keeps it in the study's storage. We make the study anew for each ask,
+    and keep as labels of our trials what it takes to write the same notes
+    again. What trials of other strategies lack must do no harm.
 
     Attributes:
-        shown: All trials; a trial's number and id are its place in it.
+        infeasible_loss: Shown for a trial that has no value; `None` for the worst.
+
+        crowds_out:
+            Whether infeasible trials are held back where they would outnumber
+            the others by far.
     """
 
-    def __init__(self, shown: list[FrozenTrial]) -> None:
-        super().__init__()
-        self.shown = shown
+    infeasible_loss: ClassVar[float | None] = None
+    crowds_out: ClassVar[bool] = True
+    keeps: ClassVar[bool] = False
 
-    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        del study_id, template_trial
-        number = len(self.shown)
-        self.shown.append(_frozen(number, TrialState.RUNNING, {}, {}))
-        return number
-
-    def get_trial(self, trial_id: int) -> FrozenTrial:
-        return self.shown[trial_id]
-
-    def get_all_trials(
-        self,
-        study_id: int,
-        deepcopy: bool = True,  # noqa: FBT001, FBT002 - Optuna's signature
-        states: Container[TrialState] | None = None,
-    ) -> list[FrozenTrial]:
-        del study_id, deepcopy
-        if states is None:
-            return list(self.shown)
-        return [trial for trial in self.shown if trial.state in states]
-
-    def set_trial_param(
-        self,
-        trial_id: int,
-        param_name: str,
-        param_value_internal: float,
-        distribution: BaseDistribution,
-    ) -> None:
-        trial = self.shown[trial_id]
-        trial.params[param_name] = distribution.to_external_repr(param_value_internal)
-        trial.distributions[param_name] = distribution
-
-    def set_trial_system_attr(self, trial_id: int, key: str, value: object) -> None:
+    def trial_attrs(self, trial: Trial) -> dict[str, Any]:
         """
-        Drop what a sampler notes for other processes: there are none.
+        Return what is noted with *trial*.
+        """
+        del trial
+        return {}
+
+    def restore(self, memory: Memory, trials: Sequence[Trial]) -> None:
+        """
+        Add the notes that take the whole history to *memory*.
         """
 
+    def labels(self, memory: Memory, asked: FrozenTrial, *, chosen: bool) -> dict[str, Value]:
+        """
+        Return what must be kept with the trial that the sampler was *asked* for.
 
-def _frozen(
-    number: int,
-    state: TrialState,
-    params: dict[str, Any],
-    distributions: dict[str, BaseDistribution],
-    *,
-    values: Sequence[float] | None = None,
-    measured: Mapping[Any, float] | None = None,
-) -> FrozenTrial:
-    return FrozenTrial(
-        number=number,
-        state=state,
-        value=None,
-        values=values,
-        datetime_start=_LONG_AGO,
-        datetime_complete=_LONG_AGO if state.is_finished() else None,
-        params=params,
-        distributions=distributions,
-        user_attrs={},
-        system_attrs={},
-        intermediate_values=dict(measured or {}),
-        trial_id=number,
-    )
+        It is not what the sampler proposed where that was not *chosen*.
+        """
+        del memory, asked, chosen
+        return {}
+
+
+class ConstraintNotes(Notes):
+    """
+    Says of every trial whether it is feasible, once one is not.
+    """
+
+    crowds_out: ClassVar[bool] = False
+
+    def restore(self, memory: Memory, trials: Sequence[Trial]) -> None:
+        """
+        Show the constraint as satisfied by all that have a value.
+        """
+        del trials
+        complete = [trial for trial in memory.shown if trial.state is TrialState.COMPLETE]
+        if any(trial.constraints for trial in complete):
+            for trial in complete:
+                if not trial.constraints:
+                    trial.set_constraint(_INFEASIBLE, -1.0)
 
 
 class OptunaModel:
@@ -145,6 +110,8 @@ class OptunaModel:
         trials: The history.
 
         make_sampler: Makes the sampler from a seed below 2^32.
+
+        notes: What the sampler has to find again with earlier trials.
     """
 
     def __init__(
@@ -154,23 +121,30 @@ class OptunaModel:
         trials: Sequence[Trial],
         *,
         make_sampler: Callable[[int], optuna.samplers.BaseSampler],
+        notes: Notes | None = None,
     ) -> None:
         self._space = space
         self._objectives = objectives
         self._make_sampler = make_sampler
+        self._notes = notes or Notes()
         found = {
             parameter.name: dimension_of(parameter.distribution) for parameter in space.parameters
         }
         self._dimensions = {name: item for name, item in found.items() if item is not None}
         self._always = {name for name in self._dimensions if not space.by_name[name].when}
         self._distributions = {name: item.distribution for name, item in self._dimensions.items()}
-        shown = self._shown(trials)
-        self.teaches = any(_is_useful(trial) for trial in shown)
-        self._memory = _Memory(shown)
-        self._settled = len(shown)
+        self._memory = Memory(keeps=self._notes.keeps)
+        # A target has no direction: its loss is shown, to be minimised.
+        maximised = [objective.direction == "maximize" for objective in objectives]
+        self._memory.signs = tuple(-1 if each else 1 for each in maximised)
+        self._worst = self._worst_losses(trials)
+        self._show(trials)
+        self._notes.restore(self._memory, trials)
+        self.teaches = any(_is_useful(trial) for trial in self._memory.shown)
         with quiet():
             self._study = optuna.create_study(
-                storage=self._memory, directions=["minimize"] * len(objectives)
+                storage=self._memory,
+                directions=["maximize" if each else "minimize" for each in maximised],
             )
 
     def propose(self, seed: int) -> Configuration:
@@ -193,9 +167,14 @@ class OptunaModel:
         What was proposed and not accepted stayed in sight as running until
         now, so that the sampler would try elsewhere.
         """
-        del self._memory.shown[self._settled :]
-        self._memory.shown += self._shown([trial], start=self._settled)
-        self._settled = len(self._memory.shown)
+        del self._memory.shown[len(self._memory.numbers) :]
+        self._show([trial])
+
+    def labels(self, *, chosen: bool) -> dict[str, Value]:
+        """
+        Return what is to be kept with the trial that was asked for last.
+        """
+        return self._notes.labels(self._memory, self._memory.shown[-1], chosen=chosen)
 
     def _value(self, trial: optuna.Trial, parameter: Parameter) -> Value:
         dimension = self._dimensions.get(parameter.name)
@@ -204,22 +183,33 @@ class OptunaModel:
             return None if axis is None else axis.value(0)
         return dimension.read(_suggested(trial, parameter.name, dimension.distribution))
 
-    def _shown(self, trials: Sequence[Trial], *, start: int = 0) -> list[FrozenTrial]:
+    def _show(self, trials: Sequence[Trial]) -> None:
+        if trials:
+            self._memory.next_number = trials[-1].number + 1
         lessons = [(trial, lesson_of(trial, self._objectives)) for trial in trials]
-        surplus = _surplus([lesson for _, lesson in lessons if lesson])
-        shown: list[FrozenTrial] = []
+        surplus = 0
+        if self._notes.crowds_out:
+            surplus = _surplus([lesson for _, lesson in lessons if lesson])
         for trial, lesson in lessons:
             if lesson is None:
                 continue
             if lesson.kind == "infeasible" and surplus > 0:
                 surplus -= 1
                 continue
-            frozen = self._frozen(start + len(shown), trial, lesson)
-            if frozen is not None:
-                shown.append(frozen)
-        return shown
+            shown = self._frozen(len(self._memory.shown), trial, lesson)
+            if shown is not None:
+                self._memory.shown.append(shown)
+                self._memory.numbers.append(trial.number)
 
-    def _frozen(self, number: int, trial: Trial, lesson: Lesson) -> FrozenTrial | None:
+    def _worst_losses(self, trials: Sequence[Trial]) -> tuple[float, ...]:
+        count = len(self._objectives)
+        if self._notes.infeasible_loss is not None:
+            return (self._notes.infeasible_loss,) * count
+        lessons = (lesson_of(trial, self._objectives) for trial in trials)
+        losses = [item.losses for item in lessons if item and item.kind == "complete"]
+        return tuple(map(max, zip(*losses, strict=True))) or (0.0,) * count
+
+    def _frozen(self, place: int, trial: Trial, lesson: Lesson) -> FrozenTrial | None:
         configuration = trial.configuration
         if not self._always <= configuration.keys():
             return None
@@ -235,21 +225,44 @@ class OptunaModel:
         distributions = (
             self._distributions if same else {name: self._distributions[name] for name in params}
         )
-        if lesson.kind == "pending":
-            return _frozen(number, TrialState.RUNNING, params, distributions)
-        if lesson.kind == "pruned":
-            # Optuna compares pruned trials only where there is one objective.
-            measured = {lesson.step: lesson.losses[0]} if len(lesson.losses) == 1 else {}
-            return _frozen(number, TrialState.PRUNED, params, distributions, measured=measured)
-        values = lesson.losses or (0.0,) * len(self._objectives)
-        frozen = _frozen(number, TrialState.COMPLETE, params, distributions, values=values)
+        shown = frozen(
+            place,
+            _STATES[lesson.kind],
+            params,
+            distributions,
+            **self._results(lesson),
+            attrs=self._notes.trial_attrs(trial),
+            number=trial.number,
+        )
         if lesson.kind == "infeasible":
-            frozen.set_constraint(_INFEASIBLE, 1.0)
-        return frozen
+            shown.set_constraint(_INFEASIBLE, 1.0)
+        return shown
+
+    def _results(self, lesson: Lesson) -> dict[str, Any]:
+        match lesson.kind:
+            case "complete":
+                return {"values": self._signed(lesson.losses)}
+            case "infeasible":
+                return {"values": self._signed(self._worst)}
+            case "pruned" if len(lesson.losses) == 1:
+                # Optuna compares pruned trials only where there is one objective.
+                return {"measured": {lesson.step: self._signed(lesson.losses)[0]}}
+        return {}
+
+    def _signed(self, losses: Sequence[float]) -> list[float]:
+        return [sign * item for sign, item in zip(self._memory.signs, losses, strict=True)]
+
+
+_STATES = {
+    "complete": TrialState.COMPLETE,
+    "infeasible": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "pending": TrialState.RUNNING,
+}
 
 
 def _is_useful(trial: FrozenTrial) -> bool:
-    return trial.state.is_finished() and not trial.constraints
+    return trial.state.is_finished() and all(value <= 0 for value in trial.constraints.values())
 
 
 def _surplus(lessons: Sequence[Lesson]) -> int:

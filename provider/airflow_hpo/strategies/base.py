@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_hpo.model.space import Space
     from airflow_hpo.model.trial import Suggestion, Trial
 
-__all__ = ["Options", "Setting", "Strategy", "Support"]
+__all__ = ["Extra", "Options", "Setting", "Strategy", "Support"]
 
 
 class Options(Document):
@@ -50,12 +50,28 @@ class Setting:
     resource: Resource | None = None
 
 
+class Extra(Document):
+    """
+    A package that only one strategy needs, and that is not always installed.
+
+    Args:
+        package: As it is imported.
+
+        name: The extra of our own distribution that brings it.
+    """
+
+    package: str
+    name: str
+
+
 class Support(Document):
     """
     What a strategy can do; an unsupported pair is refused by ``hpo check``.
 
     Args:
         continuous: Floats without a step; without it only countable values.
+
+        extra: What it needs besides, if anything.
 
         note: What a person should know of it besides, in one sentence.
     """
@@ -71,6 +87,7 @@ class Support(Document):
     asynchronous: bool = True
     multi_objective: bool = False
     multi_fidelity: bool = False
+    extra: Extra | None = None
     startup: bool = Field(default=False, description="The first trials are random.")
     note: str = Field(default="")
 

@@ -90,7 +90,9 @@ class PointsFirst:
 
 
 def _waiting(number: int, suggestion: Suggestion) -> Trial:
-    return Trial(number, suggestion.configuration, sampler=suggestion.sampler)
+    return Trial(
+        number, suggestion.configuration, sampler=suggestion.sampler, labels=suggestion.labels
+    )
 
 
 def point_problems(space: Space, values: Mapping[str, Value]) -> Iterator[str]:

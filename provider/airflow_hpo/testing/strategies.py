@@ -20,6 +20,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -32,7 +33,7 @@ from airflow_hpo.model.objective import Objective
 from airflow_hpo.model.space import Space
 from airflow_hpo.model.trial import Suggestion, Trial, TrialState
 from airflow_hpo.model.values import Value, canonical
-from airflow_hpo.strategies import create_strategy
+from airflow_hpo.strategies import STRATEGIES, create_strategy
 from airflow_hpo.strategies._lattice import Lattice
 from airflow_hpo.strategies.base import Options, Setting, Strategy, Support
 from airflow_hpo.strategies.support import unsupported
@@ -64,7 +65,12 @@ def _follow(trials: Sequence[Trial], suggestions: Sequence[Suggestion]) -> list[
     return [
         *trials,
         *(
-            Trial(start + place, suggestion.configuration, sampler=suggestion.sampler)
+            Trial(
+                start + place,
+                suggestion.configuration,
+                sampler=suggestion.sampler,
+                labels=suggestion.labels,
+            )
             for place, suggestion in enumerate(suggestions)
         ),
     ]
@@ -326,6 +332,9 @@ class StrategyContract:
 
 
 def _supports(name: str, item: Space | tuple[Space, int]) -> bool:
+    extra = STRATEGIES.load(name).support.extra
+    if extra is not None and find_spec(extra.package) is None:
+        return False  # its own tests say so
     space = item if isinstance(item, Space) else item[0]
     return not unsupported(name, space=space, objectives=OBJECTIVES, mode="batch")
 

@@ -1,0 +1,195 @@
+"""
+Bayesian optimisation: a Gaussian process that has seen the history proposes.
+
+Imported where a model is needed and nowhere else, since it loads scikit-learn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np  # noqa: TID253 - see above
+
+from airflow_hpo.model.trial import Trial
+from airflow_hpo.model.values import Configuration
+from airflow_hpo.strategies._draws import Tried, next_number
+from airflow_hpo.strategies._gp_cube import Cube, Floats
+from airflow_hpo.strategies._gp_losses import scalings
+from airflow_hpo.strategies._gp_search import Acquisition, ranked_points
+from airflow_hpo.strategies._gp_surface import Shape, Surface, fit_surface
+from airflow_hpo.strategies._lessons import lesson_of
+
+if TYPE_CHECKING:
+    from airflow_hpo.model.space import Space
+    from airflow_hpo.strategies.base import Setting
+    from airflow_hpo.strategies.gp import GpOptions
+
+__all__ = ["GpModel"]
+
+# Observations that are kept: the time of a fit grows with their third power.
+_BEST = 250
+_LATEST = 250
+
+# Points closer than this to a known one, in every feature, teach nothing new.
+_NEAR = 2e-4
+
+# How many good points are looked at closely.
+_GOOD = 5
+
+# How many points are looked at before a proposal is given up.
+_LOOKS = 400
+
+
+class GpModel:
+    """
+    A Gaussian process that has seen a history.
+
+    Args:
+        space: What is searched.
+
+        setting: What is optimised.
+
+        options: The strategy's.
+
+        trials: The history.
+    """
+
+    def __init__(
+        self, space: Space, setting: Setting, options: GpOptions, trials: Sequence[Trial]
+    ) -> None:
+        self._space = space
+        self._setting = setting
+        self._options = options
+        self._cube = Cube(space)
+        self._tried = Tried(space, trials)
+        self._number = next_number(trials)
+        points, losses, self._pending = self._learned(trials)
+        self.teaches = bool(self._cube.columns) and len(losses) > 0
+        if self.teaches:
+            order = np.argsort(losses, kind="stable")
+            self._good = points[order[:_GOOD]]
+            self.surface = self._with_pending(self._fitted(points, losses), self._pending)
+
+    def propose(self, seed: int) -> Configuration:
+        """
+        Return what promises most and is neither tried nor waiting.
+        """
+        rng = np.random.default_rng(seed)
+        for gain in self._gains():
+            ranked = ranked_points(self._cube, self.surface, gain, good=self._good, rng=rng)
+            for point in ranked[: _LOOKS if gain.kind != "ucb" or gain.weight else 1]:
+                configuration = self._cube.read(point)
+                if self._is_new(configuration):
+                    self._tried.add(configuration)
+                    return configuration
+        return self._cube.read(self._cube.scattered(rng, 1)[0])
+
+    def settle(self, trial: Trial) -> None:
+        """
+        Show *trial*, which waits.
+        """
+        self._number = trial.number + 1
+        self._tried.add(trial.configuration)
+        point = self._cube.show(trial.configuration)
+        if point is not None:
+            self.surface = self._with_pending(self.surface, point[None])
+
+    def _gains(self) -> Iterator[Acquisition]:
+        """
+        Yield what is wanted: where it is this trial's turn, the least mean first.
+        """
+        options = self._options
+        turn = self._number - self._setting.startup_trials
+        if options.exploit_every and turn % options.exploit_every == options.exploit_every - 1:
+            yield Acquisition("ucb", weight=0.0)
+        yield Acquisition(
+            options.acquisition,
+            weight=options.kappa,
+            margin=options.eps,
+            best=float(np.min(self.surface.predict(self.surface.features)[0])),
+        )
+
+    def _is_new(self, configuration: Configuration) -> bool:
+        if configuration in self._tried or any(self._space.problems(configuration)):
+            return False
+        point = self._cube.show(configuration)
+        if point is None:
+            return False
+        apart = np.abs(self.surface.features - self._cube.features(point[None]))
+        return bool(np.min(np.max(apart, axis=1)) > _NEAR)
+
+    def _learned(self, trials: Sequence[Trial]) -> tuple[Floats, Floats, Floats]:
+        """
+        Return the points with a loss, their losses, and the points that run.
+
+        An infeasible point is as bad as the worst. What a pruned one had
+        reached counts, but as no better than the median: it might have got
+        worse.
+        """
+        known: list[tuple[Floats, str, float]] = []
+        pending: list[Floats] = []
+        for trial in trials:
+            lesson = lesson_of(trial, self._setting.objectives)
+            point = None if lesson is None else self._cube.show(trial.configuration)
+            if lesson is None or point is None:
+                continue
+            if lesson.kind == "pending":
+                pending.append(point)
+                continue
+            known.append((point, lesson.kind, lesson.losses[0] if lesson.losses else math.nan))
+        complete = [loss for _, kind, loss in known if kind == "complete"]
+        measured = complete or [loss for _, kind, loss in known if kind == "pruned"]
+        measured = [loss for loss in measured if math.isfinite(loss)]
+        if not measured:
+            known = []
+        worst, median = (max(measured), float(np.median(measured))) if measured else (0.0, 0.0)
+        losses = [_shown(kind, loss, worst, median) for _, kind, loss in known]
+        return (*self._kept([point for point, _, _ in known], losses), self._rows(pending))
+
+    def _rows(self, points: Sequence[Floats]) -> Floats:
+        return np.array(points, dtype=float).reshape(len(points), len(self._cube.columns))
+
+    def _kept(self, points: Sequence[Floats], losses: Sequence[float]) -> tuple[Floats, Floats]:
+        values = np.array(losses, dtype=float)
+        if len(values) <= _BEST + _LATEST:
+            return self._rows(points), values
+        best = np.argsort(values, kind="stable")[:_BEST]
+        latest = np.setdiff1d(np.arange(len(values)), best)[-_LATEST:]
+        keep = np.sort(np.concatenate([best, latest]))
+        return self._rows(points)[keep], values[keep]
+
+    def _fitted(self, points: Floats, losses: Floats) -> Surface:
+        """
+        Return the most probable of a few models: losses warped or not.
+        """
+        options = self._options
+        shape = Shape(options.kernel, options.nu, options.length_scale, options.n_restarts)
+        features, columns = self._cube.features(points), len(self._cube.columns)
+        alone = replace(shape, n_restarts=0)
+        found = []
+        for scaled in scalings(losses):
+            surface = fit_surface(features, scaled.losses, shape=alone, ard=False, columns=columns)
+            found.append((surface.evidence + scaled.log_density, surface))
+        return max(found, key=lambda item: item[0])[1]
+
+    def _with_pending(self, surface: Surface, points: Floats) -> Surface:
+        """
+        Return *surface* as if *points* had been measured already.
+        """
+        if not len(points):
+            return surface
+        features = self._cube.features(points)
+        if self._options.liar == "believer":
+            return surface.conditioned(features, surface.predict(features)[0])
+        known = surface.losses[: surface.known]
+        lies = {"min": np.min(known), "mean": np.mean(known), "max": np.max(known)}
+        return surface.conditioned(features, np.full(len(points), lies[self._options.liar]))
+
+
+def _shown(kind: str, loss: float, worst: float, median: float) -> float:
+    if kind == "infeasible" or not math.isfinite(loss):
+        return worst
+    return max(loss, median) if kind == "pruned" else loss

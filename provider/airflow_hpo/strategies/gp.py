@@ -1,0 +1,148 @@
+"""
+GP: Bayesian optimisation over scikit-learn's Gaussian process regression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from airflow_hpo.errors import BlueprintError, Problem
+from airflow_hpo.strategies._lattice import count_configurations
+from airflow_hpo.strategies._model import Counts, Startup, suggest_by_model
+from airflow_hpo.strategies.base import Options, Setting, Support
+
+if TYPE_CHECKING:
+    from airflow_hpo.model.space import Space
+    from airflow_hpo.model.trial import Suggestion, Trial
+    from airflow_hpo.strategies._model import Model
+
+__all__ = ["GpOptions", "GpStrategy"]
+
+
+class GpOptions(Options):
+    """
+    Options of Bayesian optimisation.
+
+    Losses are standardised before anything else: *eps* and *kappa* mean the
+    same whatever the objective's unit.
+
+    Args:
+        acquisition:
+            What is maximised: expected improvement (``ei``), upper confidence
+            bound (``ucb``) or probability of improvement (``poi``).
+
+        kappa: How much uncertainty attracts, with ``ucb``.
+
+        eps:
+            By how much a trial must be better to count as improvement, with
+            ``ei`` and ``poi``; in standard deviations of the losses seen.
+
+        kernel: The family of the process's kernel.
+
+        nu: How smooth a Matern kernel is; not used with ``rbf``.
+
+        length_scale:
+            Where the fit of the length scale begins, in edges of the unit
+            cube; `None` for what is usual in so many dimensions.
+
+        n_restarts: How many more beginnings the fit tries.
+
+        liar:
+            What is assumed of trials that still run: the model's own mean
+            (``believer``), or the ``min``, ``mean`` or ``max`` of the losses.
+
+        exploit_every:
+            Each such trial after the start-up is where the model expects the
+            least loss, whatever the acquisition; 0 for never.
+
+        startup_counts:
+            Which trials make up the start-up: ``all`` by their number, or
+            ``complete`` ones only, so that failed ones are made up for.
+    """
+
+    acquisition: Literal["ei", "ucb", "poi"] = "ei"
+    kappa: float = Field(default=1.96, ge=0, allow_inf_nan=False)
+    eps: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    kernel: Literal["matern", "rbf"] = "matern"
+    nu: float = Field(default=2.5, gt=0, le=20)
+    length_scale: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    n_restarts: int = Field(default=1, ge=0)
+    liar: Literal["believer", "min", "mean", "max"] = "believer"
+    exploit_every: int = Field(default=2, ge=0)
+    startup_counts: Counts = "all"
+
+
+class GpStrategy:
+    """
+    Models the loss over the whole space and tries what promises most.
+
+    The start-up trials are those of random search with the same seed. Each
+    later trial is searched for with a seed of its own; within a batch, the
+    model assumes an outcome for the earlier members, so that they differ.
+
+    The weights of choices and the shape of normal distributions guide the
+    start-up only; a choice of weight zero is never tried. Beyond 500 trials
+    the model sees the best and the latest ones.
+    """
+
+    options_class: ClassVar[type[Options]] = GpOptions
+    support: ClassVar[Support] = Support(
+        startup=True,
+        note="needs scikit-learn; weights and normal distributions guide the start-up trials only",
+    )
+
+    def __init__(self, options: GpOptions, setting: Setting) -> None:
+        """
+        Keep *options* and *setting*.
+        """
+        self.options = options
+        self.setting = setting
+
+    def problems(self, space: Space) -> Sequence[Problem]:
+        """
+        Return what keeps this strategy from searching *space* here.
+        """
+        del space
+        if find_spec("sklearn") is not None:
+            return ()
+        message = "strategy gp needs scikit-learn, got an environment without it"
+        hint = "pip install 'airflow-provider-hpo[gp]'"
+        return (Problem("strategy.name", message, hint),)
+
+    def limit(self, space: Space) -> int | None:
+        """
+        Return how many configurations there are, where that may matter.
+        """
+        return count_configurations(space, enough=self.setting.trials)
+
+    def suggest(
+        self, space: Space, trials: Sequence[Trial], count: int, *, seed: int
+    ) -> Sequence[Suggestion]:
+        """
+        Return up to *count* configurations to try next.
+
+        Raises:
+            BlueprintError: If scikit-learn is not installed.
+        """
+        problems = self.problems(space)
+        if problems:
+            raise BlueprintError(problems)
+        return suggest_by_model(
+            space,
+            trials,
+            count,
+            seed=seed,
+            sampler="gp",
+            startup=Startup(self.setting.startup_trials, self.options.startup_counts),
+            make_model=lambda history: self._model(space, history),
+        )
+
+    def _model(self, space: Space, history: Sequence[Trial]) -> Model | None:
+        from airflow_hpo.strategies._gp_model import GpModel
+
+        model = GpModel(space, self.setting, self.options, history)
+        return model if model.teaches else None
