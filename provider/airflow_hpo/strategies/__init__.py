@@ -29,6 +29,7 @@ STRATEGIES = Table(
         "qmc": "airflow_hpo.strategies.qmc:QmcStrategy",
         "nsga2": "airflow_hpo.strategies.nsga:Nsga2Strategy",
         "nsga3": "airflow_hpo.strategies.nsga:Nsga3Strategy",
+        "gp": "airflow_hpo.strategies.gp:GpStrategy",
         "optuna_gp": "airflow_hpo.strategies.optuna_gp:OptunaGpStrategy",
         "hyperopt_tpe": "airflow_hpo.strategies.hyperopt:HyperoptTpeStrategy",
         "hyperopt_random": "airflow_hpo.strategies.hyperopt:HyperoptRandomStrategy",
@@ -42,7 +43,6 @@ STRATEGIES = Table(
 # such, rather than as a typing error.
 PLANNED = frozenset(
     {
-        "gp",
         "hyperband",
         "bohb",
         "asha",
