@@ -17,9 +17,9 @@ from airflow_hpo.blueprint.document import read_document
 from airflow_hpo.errors import BlueprintError
 
 FOLDER = Path(__file__).parent.parent / "blueprints"
-FILES = sorted(FOLDER.glob("*/native/*.yaml"))
+FILES = sorted(FOLDER.glob("*/*/*.yaml"))
 TEXTS = [path.read_bytes() for path in FILES]
-GOOD = [read_document(path.read_bytes()).data for path in sorted(FOLDER.glob("good/native/*.yaml"))]
+GOOD = [read_document(path.read_bytes()).data for path in sorted(FOLDER.glob("good/*/*.yaml"))]
 
 QUIET = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -44,7 +44,8 @@ def tells(text):
     Check *text* and require that each problem has a place within it.
     """
     problems = check_text(text, file="fuzz.yaml")
-    lines = 1 + (text.count(b"\n") if isinstance(text, bytes) else text.count("\n"))
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    lines = 1 + sum(map(text.count, "\n\r\x85\u2028\u2029"))  # all end a line for YAML
     for problem in problems:
         assert 1 <= problem.line <= lines + 1
         assert problem.column >= 1

@@ -39,8 +39,7 @@ EVERYTHING = """\
 hpo: 1
 name: digits-mlp
 objective:
-  - {metric: val_accuracy, direction: maximize}
-  - {metric: size, target: 1.5, value: mean_last_3}
+  - {metric: val_accuracy, target: 0.9, value: mean_last_3}
 space:
   learning_rate: {float: [1e-5, 1e-1], log: true}
   optimizer: {choice: [sgd, adam]}
@@ -93,8 +92,7 @@ def test_every_key_reaches_the_model():
 
     assert problems.errors == 0
     assert blueprint.objectives == (
-        Objective(metric="val_accuracy", direction="maximize"),
-        Objective(metric="size", target=1.5, value="mean_last_3"),
+        Objective(metric="val_accuracy", target=0.9, value="mean_last_3"),
     )
     assert [parameter.name for parameter in blueprint.space.parameters] == [
         "learning_rate",
@@ -149,10 +147,8 @@ def test_what_is_not_built_yet_is_refused_at_its_place():
     problems = check_text(EVERYTHING)
     asked = {problem.path for problem in problems if "not supported yet" in problem.message}
 
-    assert asked == {path.replace("*", "1") for path in NOT_YET} - {
-        "trial.gpus",
-        "trial.steps.1.gpus",
-    }
+    beside_others = {"objective", "trial.gpus", "trial.steps.1.gpus"}
+    assert asked == {path.replace("*", "1") for path in NOT_YET} - beside_others
     assert check_text(SMALLEST.read_bytes() + b"  gpus: 1\n")[0].path == "trial.gpus"
 
 
@@ -237,7 +233,6 @@ def test_warnings_are_for_those_who_ask():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- step: {name: train}\n- task: {name: tune}", "looks like a file of Valohai"),
         ("version: 1.1\nkind: operation\nmatrix: {kind: random}", "looks like a file of Polyaxon"),
         ("version: 1\nkind: group\nhptuning: {}", "looks like a file of Polyaxon"),
         ("kind: component\nversion: 1.1", "looks like a file of Polyaxon"),
@@ -461,3 +456,64 @@ def test_distributions_in_words(distribution, text):
     Messages say which values there are.
     """
     assert values_of(distribution) == text
+
+
+@pytest.mark.parametrize(
+    ("date", "fine"),
+    [
+        ("2026-01-31", True),
+        ("2026-01-31 06:00", True),
+        ("2026-01-31T06:00:00Z", True),
+        ("2026-01-31T06:00:00+02:00", True),
+        ("2026-02-30", False),
+        ("20260131", False),
+        ("2026-01-31T06", False),
+        ("31.1.2026", False),
+        ("", False),
+    ],
+)
+def test_start_dates(date, fine):
+    """
+    Dates are those that every supported Python reads.
+    """
+    problems = check_text(SMALLEST.read_text() + f"dag: {{start_date: '{date}'}}\n")
+
+    assert (problems == ()) == fine
+
+
+@pytest.mark.parametrize(
+    ("study", "fine"),
+    [
+        ("digits", True),
+        ("digits-{{ ds }}-{{ run_id }}", True),
+        ("{% if params.x %}a{% endif %}{# note #}", True),
+        ("{{ ds", False),
+        ("ds }}", False),
+        ("{{ {{ ds }} }}", False),
+        ("{{ ds %}", False),
+    ],
+)
+def test_study_templates(study, fine):
+    """
+    The braces of Airflow's templates pair; what is in them is Airflow's matter.
+    """
+    problems = check_text(SMALLEST.read_text() + f"study: '{study}'\n")
+
+    assert (problems == ()) == fine
+
+
+def test_one_bad_parameter_hides_no_other_problem():
+    """
+    What depends on a broken parameter is not told as wrong itself, all else is.
+    """
+    text = SMALLEST.read_text().replace("[1e-5, 1e-1]", "[1]") + (
+        "constraints: ['lr < hidden', 'lr < x']\n"
+        "points: [{lr: 5}, {hidden: 17}]\n"
+        "stop: ['parameter.lr > 1']\n"
+    )
+
+    assert [problem.path for problem in check_text(text)] == [
+        "space.lr.float",
+        "constraints.1",
+        "points.1.hidden",
+    ]

@@ -236,7 +236,9 @@ def test_the_pure_python_parser_is_as_strict(text):
 
 @settings(max_examples=200, deadline=None)
 @given(
-    data=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), values(), max_size=3)
+    data=st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=50), values(), max_size=3
+    )
 )
 def test_json_is_yaml(data):
     """
@@ -261,7 +263,9 @@ def test_json_is_yaml(data):
 
 @settings(max_examples=300, deadline=None)
 @given(
-    data=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), values(), max_size=4)
+    data=st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=50), values(), max_size=4
+    )
 )
 def test_what_is_emitted_reads_back(data):
     """

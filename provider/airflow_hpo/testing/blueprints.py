@@ -336,7 +336,10 @@ def blueprints(*, planned: bool = False) -> st.SearchStrategy[Blueprint]:
 @st.composite
 def _blueprints(draw: _Draw[Any], *, planned: bool) -> Blueprint:
     space = draw(spaces())
-    objectives = tuple(draw(st.lists(_objectives, min_size=1, max_size=2 if planned else 1)))
+    several = st.lists(
+        _objectives, min_size=1, max_size=2 if planned else 1, unique_by=lambda item: item.metric
+    )
+    objectives = tuple(draw(several))
     mode = draw(st.sampled_from(["batch", "async"])) if planned else "batch"
     resource = Resource(name="epochs", min=1, max=27.5) if planned and draw(st.booleans()) else None
     if resource is not None and resource.name in space.by_name:
@@ -354,7 +357,12 @@ def _blueprints(draw: _Draw[Any], *, planned: bool) -> Blueprint:
         execution=Execution(
             mode=mode, batch_size=draw(_counts), concurrency=draw(st.none() | _counts)
         ),
-        stop=tuple(draw(st.lists(_rules(), max_size=3))),
+        stop=tuple(
+            rule
+            for rule in draw(st.lists(_rules(), max_size=3))
+            # A plateau has one objective to look at.
+            if len(objectives) == 1 or not isinstance(rule, PlateauRule)
+        ),
         resource=resource,
         trial=draw(_trials(space, resource, planned=planned)),
         dag=draw(_dags(planned=planned)),

@@ -19,6 +19,10 @@ __all__ = ["check_dag", "check_study_template"]
 
 # What Airflow allows.
 _DAG_ID = re.compile(r"[\w.-]{1,250}")
+# The part of ISO 8601 that every Python reads.
+_DATE = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?)?"
+)
 _BRACES = re.compile(r"\{\{|\}\}|\{%|%\}|\{#|#\}")
 _CLOSING = {"{{": "}}", "{%": "%}", "{#": "#}"}
 
@@ -51,8 +55,10 @@ def check_dag(draft: Draft, problems: Problems) -> None:
 
 
 def _is_date(text: str) -> bool:
+    if _DATE.fullmatch(text) is None:
+        return False
     try:
-        datetime.fromisoformat(re.sub(r"Z$", "+00:00", text))
+        datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         return False
     return True

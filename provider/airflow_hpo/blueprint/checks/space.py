@@ -40,11 +40,11 @@ def check_space(draft: Draft, problems: Problems) -> Space | None:
     parameters = {
         name: parameter for name, parameter in draft.parameters.items() if name not in lost
     }
-    constraints = {
-        index: text
-        for index, text in draft.constraints.items()
-        if not (lost and _names(text) & lost)
-    }
+    constraints = dict(draft.constraints)
+    for index, text in draft.constraints.items():
+        if lost and _names(text) & lost:
+            _explain_constraint(("constraints", index), text, draft.names, problems)
+            del constraints[index]
     before = problems.errors
     try:
         space = Space(
