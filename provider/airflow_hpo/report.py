@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from airflow_hpo.model.objective import best_trial
+from airflow_hpo.model.pareto import pareto_front
 from airflow_hpo.model.trial import TrialState
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ class ReportFiles:
     Where a report lies.
 
     Args:
-        summary: JSON: status, stop reason, best trial, planned beside actual.
+        summary:
+            JSON: status, stop reason, best trial, planned beside actual; with
+            several objectives the Pareto front too.
 
         markdown: The same for people.
 
@@ -65,6 +68,9 @@ class ReportFiles:
 def summarise(record: StudyRecord, blueprint: Blueprint) -> dict[str, Any]:
     """
     Return what a person wants to know of a study, JSON-compatible.
+
+    With several objectives ``best`` is the best by the first of them, and
+    ``front`` has the trials that no other beats in every objective.
     """
     best = best_trial(blueprint.objectives, record.trials)
     states = {
@@ -84,6 +90,7 @@ def summarise(record: StudyRecord, blueprint: Blueprint) -> dict[str, Any]:
         },
         "objectives": [objective.model_dump() for objective in blueprint.objectives],
         "best": None if best is None else _best(best, blueprint),
+        **_front(record, blueprint),
         "trials": len(record.trials),
         "states": {state: count for state, count in states.items() if count},
         "budget": blueprint.budget.model_dump(exclude_none=True),
@@ -112,6 +119,13 @@ def _best(trial: Trial, blueprint: Blueprint) -> dict[str, Any]:
         "metrics": dict(trial.metrics),
         "duration_s": trial.duration,
     }
+
+
+def _front(record: StudyRecord, blueprint: Blueprint) -> dict[str, Any]:
+    if len(blueprint.objectives) == 1:
+        return {}
+    front = pareto_front(blueprint.objectives, record.trials)
+    return {"front": [_best(trial, blueprint) for trial in front]}
 
 
 def _iso(seconds: float | None) -> str | None:
@@ -194,12 +208,47 @@ def summary_markdown(summary: Mapping[str, Any]) -> str:
     counts = ", ".join(f"{count} {state}" for state, count in summary["states"].items())
     lines += [f"{summary['trials']} trials ({counts or 'none yet'}).", ""]
     if best is None:
-        return "\n".join([*lines, "No trial is complete.", ""])
-    value = ", ".join(f"{name} = {value:.6g}" for name, value in best["values"].items())
-    lines += [f"Best: trial {best['number']} with {value}.", ""]
-    lines += ["| parameter | value |", "|---|---|"]
-    lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in best["parameters"].items()]
+        lines += ["No trial is complete."]
+    elif "front" in summary:
+        lines += _front_lines(summary["front"])
+    else:
+        value = ", ".join(f"{name} = {value:.6g}" for name, value in best["values"].items())
+        lines += [f"Best: trial {best['number']} with {value}.", ""]
+        lines += ["| parameter | value |", "|---|---|"]
+        lines += [f"| {_cell(name)} | {_cell(it)} |" for name, it in best["parameters"].items()]
     return "\n".join([*lines, ""])
+
+
+def _front_lines(front: Sequence[Mapping[str, Any]]) -> list[str]:
+    """
+    Return a Pareto front as a table, parameters that a trial lacks left empty.
+    """
+    metrics = list(front[0]["values"])
+    parameters = list(dict.fromkeys(name for trial in front for name in trial["parameters"]))
+    names = ["trial", *map(_cell, metrics), *map(_cell, parameters)]
+    rows = [
+        [
+            str(trial["number"]),
+            *(f"{value:.6g}" for value in trial["values"].values()),
+            *(
+                _cell(trial["parameters"][name]) if name in trial["parameters"] else ""
+                for name in parameters
+            ),
+        ]
+        for trial in front
+    ]
+    noun = "trial is" if len(front) == 1 else "trials are"
+    return [
+        f"Pareto front: {len(front)} {noun} beaten by no other in every objective.",
+        "",
+        _row(names),
+        "|---" * len(names) + "|",
+        *map(_row, rows),
+    ]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _cell(value: Value) -> str:

@@ -146,6 +146,9 @@ def _show_details(details: Mapping[str, Any]) -> None:
     if best is not None:
         values = ", ".join(f"{name} = {shown_value(it)}" for name, it in best["values"].items())
         say(f"best: #{best['number']} with {values}")
+        if "front" in details:
+            numbers = ", ".join(f"#{trial['number']}" for trial in details["front"])
+            say(f"beaten by no other in every objective: {numbers}")
         show_table(["parameter", "value"], list(best["parameters"].items()))
     if details["running"]:
         say()
@@ -171,25 +174,44 @@ def _top(
 ) -> None:
     """
     Show the best trials of a study, best first.
-    """
-    from airflow_hpo.model.objective import loss
 
+    With several objectives those come first that no other beats in all of
+    them (rank 0), each rank by the first objective.
+    """
     opened = open_study(storage, study)
-    objectives = opened.blueprint.objectives
-    complete = [trial for trial in opened.record().trials if trial.is_complete and trial.values]
-    complete.sort(key=lambda trial: (loss(objectives, trial.values or ()), trial.number))
-    metrics = [objective.metric for objective in objectives]
-    best = [_top_line(trial, metrics) for trial in complete[:count]]
+    metrics = [objective.metric for objective in opened.blueprint.objectives]
+    best = [
+        _top_line(trial, metrics) | ({} if len(metrics) == 1 else {"rank": rank})
+        for rank, trial in _ranked(opened)[:count]
+    ]
     if output is Format.JSON:
         show_json(best)
     elif not best:
         say("no trial is complete")
     else:
         parameters = [parameter.name for parameter in opened.blueprint.space.tunable]
+        ranked = ["rank"] if len(metrics) > 1 else []
         show_table(
-            ["trial", *metrics, *parameters, "took"],
+            ["trial", *ranked, *metrics, *parameters, "took"],
             ([*_top_row(line, metrics, parameters)] for line in best),
         )
+
+
+def _ranked(study: Study) -> list[tuple[int, Trial]]:
+    """
+    Return the complete trials with their ranks, best first.
+    """
+    from airflow_hpo.model.objective import loss
+    from airflow_hpo.model.pareto import ranks
+
+    objectives = study.blueprint.objectives
+    complete = [trial for trial in study.record().trials if trial.is_complete and trial.values]
+    losses = [loss(objectives, trial.values or ()) for trial in complete]
+    # With one objective every distinct loss would be a rank of its own.
+    fronts = ranks(losses) if len(objectives) > 1 else [0] * len(losses)
+    found = zip(fronts, losses, complete, strict=True)
+    ordered = sorted(found, key=lambda item: (item[0], item[1], item[2].number))
+    return [(rank, trial) for rank, _, trial in ordered]
 
 
 def _top_line(trial: Trial, metrics: list[str]) -> dict[str, Any]:
@@ -206,6 +228,7 @@ def _top_line(trial: Trial, metrics: list[str]) -> dict[str, Any]:
 def _top_row(line: Mapping[str, Any], metrics: list[str], parameters: list[str]) -> list[Any]:
     return [
         f"#{line['number']}",
+        *([line["rank"]] if "rank" in line else []),
         *(line["values"][metric] for metric in metrics),
         *(line["parameters"].get(name) for name in parameters),
         shown_duration(line["duration_s"]),

@@ -29,7 +29,7 @@ from airflow_hpo.strategies._lattice import count_configurations
 from airflow_hpo.strategies.base import Setting, Support
 from airflow_hpo.strategies.points import points_problems
 
-__all__ = ["exhaustible", "strategy_problems", "unsupported"]
+__all__ = ["able_to", "exhaustible", "strategy_problems", "unsupported"]
 
 _Ability = Literal["float", "int", "categorical", "normal", "continuous"]
 
@@ -99,6 +99,13 @@ def _study_reasons(support: Support, objectives: Sequence[Objective], mode: str)
     if mode == "async" and not support.asynchronous:
         reasons.append("run without batches, got mode async")
     return reasons
+
+
+def able_to(ability: str) -> list[str]:
+    """
+    Return the names of our own strategies that have *ability*, a key of `Support`.
+    """
+    return [name for name in STRATEGIES.entries if getattr(STRATEGIES.load(name).support, ability)]
 
 
 def strategy_problems(

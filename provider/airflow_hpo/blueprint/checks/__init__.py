@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow_hpo.blueprint.checks.dag import check_dag, check_study_template
 from airflow_hpo.blueprint.checks.draft import Draft
+from airflow_hpo.blueprint.checks.objectives import check_objectives
 from airflow_hpo.blueprint.checks.points import check_points
 from airflow_hpo.blueprint.checks.space import check_space, warn_of_steps
 from airflow_hpo.blueprint.checks.stop import check_stop
@@ -39,6 +40,7 @@ def complete(draft: Draft, problems: Problems, source: Source) -> Blueprint | No
     Returns:
         The blueprint, or `None` where there are errors.
     """
+    check_objectives(draft, problems)
     space = check_space(draft, problems)
     check_points(draft, space, problems)
     check_strategy(draft, space, problems)

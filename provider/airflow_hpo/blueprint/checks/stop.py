@@ -30,6 +30,10 @@ def check_stop(draft: Draft, problems: Problems) -> None:
                 _check_name(name, path, draft, problems)
         elif isinstance(rule, MetricRule):
             _warn_of_direction(rule, path, draft, problems)
+        elif len(draft.objectives) > 1:
+            # By the first alone it would end studies that still gain elsewhere.
+            message = f"plateau must have one objective to look at, got {len(draft.objectives)}"
+            problems.error(path, message, hint="end the study by its budget, or by an expression")
 
 
 def _check_name(name: str, path: Path, draft: Draft, problems: Problems) -> None:

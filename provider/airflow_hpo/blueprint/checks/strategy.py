@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_hpo.blueprint.checks.named import check_options, load_named
 from airflow_hpo.strategies import PLANNED, STRATEGIES
 from airflow_hpo.strategies.base import Setting
-from airflow_hpo.strategies.support import unsupported
+from airflow_hpo.strategies.support import able_to, unsupported
 
 if TYPE_CHECKING:
     from airflow_hpo.blueprint.checks.draft import Draft
@@ -45,6 +45,8 @@ def check_strategy(draft: Draft, space: Space | None, problems: Problems) -> Non
     )
     for reason in reasons:
         hint = strategy_class.support.note or None
+        if "several objectives" in reason:
+            hint = f"these can: {', '.join(able_to('multi_objective'))}"
         problems.error(("strategy", "name"), reason, hint=hint)
     if options is not None and draft.budget is not None and problems.errors == before:
         setting = Setting(

@@ -34,7 +34,6 @@ def _positive(value: Value) -> bool:
 
 
 NOT_YET: NotYet = {
-    "objective": ("more than one objective", _several),
     "pruner": ("ending single trials early", _given),
     "resource": ("a resource", _given),
     "execution.mode": ("the mode async", lambda value: value == "async"),
