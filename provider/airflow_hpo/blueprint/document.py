@@ -135,6 +135,9 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Proble
     said = f"{error.problem} {error.context}"
     hint = next((hint for part, hint in _HINTS.items() if part in said), None)
     line, column = (0, 0) if mark is None else place_of(mark)
-    if "\t" in "".join(text.split("\n")[line - 1 : line])[: column + 1]:
+    before = "".join(text.split("\n")[line - 1 : line])[:column]
+    if "\t" in before:
         hint = "indent with spaces, not tabs"
+    elif before.endswith("{") and "flow mapping" in said:
+        hint = "put text that holds braces in quotes"
     return Problem("", message, hint, file=file, line=line, column=column)
