@@ -19,10 +19,10 @@ UPDATE = bool(os.environ.get("HPO_UPDATE_SNAPSHOTS"))
 
 def files(kind):
     """
-    Return the blueprints of one kind, each with its own name as the test's id.
+    Return the files of one kind, each with dialect and name as the test's id.
     """
-    found = sorted((FOLDER / kind / "native").glob("*.yaml"))
-    return [pytest.param(path, id=path.stem) for path in found]
+    found = sorted((FOLDER / kind).glob("*/*.yaml"))
+    return [pytest.param(path, id=f"{path.parent.name}-{path.stem}") for path in found]
 
 
 def report(path):
@@ -50,12 +50,14 @@ def test_good_files_are_fine(path):
     """
     Nothing is said about a good file, and it is read with its name and text.
     """
-    (blueprint,) = load_blueprints(path)
+    blueprints = load_blueprints(path)
 
     assert check(path) == ()
-    assert blueprint.source.dialect == "native"
-    assert blueprint.source.file == str(path)
-    assert blueprint.source.text == path.read_bytes().decode("utf-8-sig")
+    assert blueprints
+    for blueprint in blueprints:
+        assert blueprint.source.dialect == path.parent.name
+        assert blueprint.source.file == str(path)
+        assert blueprint.source.text == path.read_bytes().decode("utf-8-sig")
 
 
 @pytest.mark.parametrize("path", [*files("good"), *files("warning")])
@@ -63,12 +65,11 @@ def test_what_is_written_reads_back_the_same(path):
     """
     A blueprint that is dumped and read again is the same blueprint.
     """
-    (blueprint,) = load_blueprints(path)
+    for blueprint in load_blueprints(path):
+        (again,) = parse_blueprints(dump(blueprint))
 
-    (again,) = parse_blueprints(dump(blueprint))
-
-    assert again.model_copy(update={"source": blueprint.source}) == blueprint
-    assert dump(again) == dump(blueprint)
+        assert again.model_copy(update={"source": blueprint.source}) == blueprint
+        assert dump(again) == dump(blueprint)
 
 
 @pytest.mark.parametrize("path", files("warning"))

@@ -54,13 +54,6 @@ def _refusal(document: Document, message: str, hint: str | None) -> DialectError
     return DialectError([Problem("", message, hint, file=document.file, line=line, column=column)])
 
 
-def _is_valohai(data: Value) -> bool:
-    kinds = {"step", "task", "pipeline", "blueprint", "endpoint", "deployment"}
-    return isinstance(data, list) and any(
-        isinstance(item, dict) and not kinds.isdisjoint(item) for item in data
-    )
-
-
 def _is_polyaxon(data: Value) -> bool:
     if not isinstance(data, dict):
         return False
@@ -74,7 +67,6 @@ def _is_logml(data: Value) -> bool:
 
 
 _KNOWN_TOOLS: Mapping[str, Callable[[Any], bool]] = {
-    "Valohai": _is_valohai,
     "Polyaxon": _is_polyaxon,
     "Log(ML)": _is_logml,
 }

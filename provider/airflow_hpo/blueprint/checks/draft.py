@@ -37,6 +37,8 @@ class Draft:
         broken: Names of parameters that were refused: they exist all the same.
 
         constraints: By their index in the file, as are *points* and *stop*.
+
+        placeholder: How commands of the dialect ask for one parameter.
     """
 
     name: str | None = None
@@ -55,6 +57,7 @@ class Draft:
     resource: Resource | None = None
     trial: TrialSpec | None = None
     dag: DagSpec | None = None
+    placeholder: str = "{{{name}}}"
 
     @property
     def names(self) -> set[str]:

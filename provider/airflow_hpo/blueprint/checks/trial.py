@@ -120,6 +120,7 @@ def _warn_of_unused(templates: list[Template], draft: Draft, problems: Problems)
             problems.warn(
                 ("space", name),
                 "is in no command, only in the file of parameters",
-                hint=f"write {{{name}}} in the command, or {{parameters}} for all",
+                hint=f"write {draft.placeholder.format(name=name)} in the command, "
+                "or {parameters} for all",
                 at_key=True,
             )

@@ -12,6 +12,7 @@ DIALECTS = Table(
     kind="dialect",
     entries={
         "native": "airflow_hpo.blueprint.dialects.native:NativeDialect",
+        "valohai": "airflow_hpo.blueprint.dialects.valohai:ValohaiDialect",
     },
     group="airflow_hpo.dialects",
 )

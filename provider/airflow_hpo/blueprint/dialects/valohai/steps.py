@@ -1,0 +1,204 @@
+"""
+From a step to how a configuration is evaluated.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_hpo.blueprint.dialects.base import build
+from airflow_hpo.blueprint.dialects.valohai.commands import Script, join, pattern_problem
+from airflow_hpo.blueprint.dialects.valohai.declared import Declared
+from airflow_hpo.blueprint.problems import show
+from airflow_hpo.blueprint.shapes import BROKEN
+from airflow_hpo.model.blueprint import RunnerSpec, Step, TrialSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_hpo.blueprint.dialects.valohai.commands import Filling
+    from airflow_hpo.blueprint.dialects.valohai.items import Item
+    from airflow_hpo.blueprint.document import Path
+    from airflow_hpo.blueprint.problems import Problems
+
+__all__ = ["declared_of", "say_unsupported", "trial_of"]
+
+# Without these an execution would not be what it is meant to be.
+_REFUSED = {
+    "inputs": "input files are",
+    "stop-condition": "a condition that ends single executions is",
+    "environment-variable-groups": "groups of environment variables are",
+    "mounts": "mounts are",
+}
+
+# Without these it runs as well, elsewhere or otherwise.
+_PASSED_OVER = {
+    "environment": "a machine type is",
+    "runtime-config-preset": "a preset is",
+    "cache-volumes": "cache volumes are",
+    "resources": "asking for resources is",
+    "no-output-timeout": "ending silent executions is",
+    "autorestart": "autorestart is",
+    "upload-store": "an upload store is",
+    "outputs": "collecting output files is",
+}
+
+
+def say_unsupported(step: Item, problems: Problems, *, has_runner: bool) -> None:
+    """
+    Note what *step* asks for and does not get.
+    """
+    for name, what in (_REFUSED | _PASSED_OVER).items():
+        if step.given.get(name) in (None, [], {}):
+            continue
+        message = f"{what} not supported yet"
+        note = problems.error if name in _REFUSED else problems.warn
+        note((*step.path, name), message, at_key=True)
+    if not has_runner and "image" in step.keys:
+        problems.warn(
+            (*step.path, "image"),
+            "running in an image is not supported yet: commands run where the worker runs",
+            hint="write a top-level item - hpo: {task: NAME, runner: subprocess} if that is meant",
+        )
+
+
+def declared_of(step: Item, problems: Problems) -> tuple[dict[str, Declared], bool]:
+    """
+    Return the parameters of *step* by name, and whether all could be read.
+    """
+    found: dict[str, Declared] = {}
+    items = step.keys.get("parameters", [])
+    for index, keys in enumerate(items):
+        if keys is BROKEN:
+            continue
+        declared = _declared(keys, (*step.path, "parameters", index), problems)
+        if declared.name in found:
+            message = f"{show(declared.name)} is there twice; the last one counts"
+            problems.warn((*declared.path, "name"), message)
+        found[declared.name] = declared
+        _check_declared(declared, problems)
+    readable = "parameters" not in step.given or "parameters" in step.keys
+    return found, readable and BROKEN not in items
+
+
+def _declared(keys: Mapping[str, Any], path: Path, problems: Problems) -> Declared:
+    """
+    Return the parameter without the patterns that are refused.
+    """
+    wrong = set()
+    for name in ("pass-as", "pass-true-as", "pass-false-as"):
+        problem = pattern_problem(str(keys.get(name) or ""))
+        if problem is not None:
+            problems.error((*path, name), problem)
+            wrong.add(name)
+    return Declared({name: value for name, value in keys.items() if name not in wrong}, path)
+
+
+def _check_declared(declared: Declared, problems: Problems) -> None:
+    if declared.kind == "flag":
+        _check_flag(declared, problems)
+        return
+    for name in ("pass-true-as", "pass-false-as"):
+        if declared.keys.get(name):
+            message = "has no effect on parameters that are no flags"
+            problems.warn((*declared.path, name), message, at_key=True)
+
+
+def _check_flag(declared: Declared, problems: Problems) -> None:
+    keys, path = declared.keys, declared.path
+    if keys.get("multiple", "none") != "none":
+        problems.error((*path, "multiple"), "a flag cannot have several values", at_key=True)
+    if "optional" in keys:
+        problems.warn((*path, "optional"), "has no effect on flags", at_key=True)
+    if keys.get("pass-as") and (keys.get("pass-true-as") or keys.get("pass-false-as")):
+        message = "has no effect with pass-true-as or pass-false-as"
+        problems.warn((*path, "pass-as"), message, at_key=True)
+    if keys.get("default") is True:
+        message = "has no effect: a flag is not set unless the task sets it"
+        problems.warn((*path, "default"), message, at_key=True)
+
+
+def trial_of(
+    step: Item,
+    fillings: Mapping[str, Filling],
+    *,
+    note: Item | None,
+    on_failure: str,
+    problems: Problems,
+) -> TrialSpec | None:
+    """
+    Return how *step* is run with *fillings*, or note why it cannot be.
+    """
+    command = _command(step, fillings, problems)
+    if command is None:
+        return None
+    values: dict[str, Any] = {
+        "steps": (Step(command=command),),
+        "on_failure": on_failure,
+        "environment": _environment(step, problems),
+    }
+    if "time-limit" in step.keys:
+        values["timeout_s"] = step.keys["time-limit"]
+    if note is not None and "runner" in note.keys:
+        values["runner"] = _runner(note.keys["runner"])
+    return build(TrialSpec, values, step.path, problems)
+
+
+def _runner(given: str | Mapping[str, Any]) -> RunnerSpec:
+    if isinstance(given, str):
+        return RunnerSpec(name=given)
+    options = {name: value for name, value in given.items() if name != "name"}
+    return RunnerSpec(name=given["name"], options=options)
+
+
+def _command(step: Item, fillings: Mapping[str, Filling], problems: Problems) -> str | None:
+    given = step.keys.get("command")
+    if given is None:
+        return None
+    lines = [given] if isinstance(given, str) else given
+    script = Script(fillings, step.keys.get("source-path"))
+    before = problems.errors
+    found = []
+    for index, line in enumerate(lines):
+        path = (*step.path, "command", *([index] if isinstance(given, list) else []))
+        if line is BROKEN:
+            continue
+        try:
+            found.append(script.fill(line))
+        except ValueError as error:
+            problems.error(path, str(error))
+        for text in script.left:
+            problems.warn(path, f"names no parameter that has a value, and stays: {text}")
+        script.left.clear()
+    if problems.errors > before or not found:
+        return None
+    if not any(found):
+        problems.error((*step.path, "command"), "must not be empty")
+        return None
+    _warn_of_unmentioned(step, fillings, script, problems)
+    return join(found, list(script.prelude()))
+
+
+def _warn_of_unmentioned(
+    step: Item, fillings: Mapping[str, Filling], script: Script, problems: Problems
+) -> None:
+    names = [name for name, filling in fillings.items() if filling.is_searched]
+    if names and script.mentioned.isdisjoint(names) and not problems.errors:
+        problems.warn(
+            (*step.path, "command"),
+            f"mentions no parameter that varies ({', '.join(names)}); nothing is appended",
+            hint="write {parameters} where they belong",
+        )
+
+
+def _environment(step: Item, problems: Problems) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for index, keys in enumerate(step.keys.get("environment-variables", [])):
+        if keys is BROKEN:
+            continue
+        if "default" in keys:
+            found[keys["name"]] = keys["default"]
+        elif keys.get("optional", True) is False:
+            message = f"{keys['name']} must be set where the command runs: it has no default"
+            problems.warn((*step.path, "environment-variables", index), message)
+    return found
