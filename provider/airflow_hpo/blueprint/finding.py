@@ -62,12 +62,7 @@ def _is_polyaxon(data: Value) -> bool:
     return data.get("kind") in {"component", "operation", "group"} and "version" in data
 
 
-def _is_logml(data: Value) -> bool:
-    return isinstance(data, dict) and "hyper_parameter_optimization" in data
-
-
 _KNOWN_TOOLS: Mapping[str, Callable[[Any], bool]] = {
     "Polyaxon": _is_polyaxon,
-    "Log(ML)": _is_logml,
 }
 """Tools whose files are told apart, so that nobody looks for an error in them."""

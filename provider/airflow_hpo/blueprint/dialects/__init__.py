@@ -13,6 +13,7 @@ DIALECTS = Table(
     entries={
         "native": "airflow_hpo.blueprint.dialects.native:NativeDialect",
         "valohai": "airflow_hpo.blueprint.dialects.valohai:ValohaiDialect",
+        "logml": "airflow_hpo.blueprint.dialects.logml:LogmlDialect",
     },
     group="airflow_hpo.dialects",
 )
