@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np  # noqa: TID253 - see above
@@ -32,6 +31,9 @@ __all__ = ["GpModel"]
 # Observations that are kept: the time of a fit grows with their third power.
 _BEST = 250
 _LATEST = 250
+
+# Observations that hyperparameters are fitted to, evenly from those kept.
+_FITTED = 150
 
 # Points closer than this to a known one, in every feature, teach nothing new.
 _NEAR = 2e-4
@@ -163,17 +165,33 @@ class GpModel:
 
     def _fitted(self, points: Floats, losses: Floats) -> Surface:
         """
-        Return the most probable of a few models: losses warped or not.
+        Return the most probable of a few models, shown all of *points*.
+
+        The losses are warped or not, and all features have one length scale
+        or each its own. More length scales must be worth it: they count as in
+        the Bayesian information criterion.
         """
-        options = self._options
-        shape = Shape(options.kernel, options.nu, options.length_scale, options.n_restarts)
-        features, columns = self._cube.features(points), len(self._cube.columns)
-        alone = replace(shape, n_restarts=0)
+        features = self._cube.features(points)
+        few = np.unique(np.linspace(0, len(losses) - 1, _FITTED).astype(int))
         found = []
         for scaled in scalings(losses):
-            surface = fit_surface(features, scaled.losses, shape=alone, ard=False, columns=columns)
-            found.append((surface.evidence + scaled.log_density, surface))
-        return max(found, key=lambda item: item[0])[1]
+            surface = self._surface(features[few], scaled.losses[few], ard=False)
+            share = len(few) / len(losses)
+            found.append((surface.evidence + share * scaled.log_density, scaled.losses, surface))
+        _, scaled_losses, surface = max(found, key=lambda item: item[0])
+        if self._cube.features_count > 1:
+            own = self._surface(features[few], scaled_losses[few], ard=True)
+            surplus = 0.5 * math.log(len(few)) * (self._cube.features_count - 1)
+            surface = own if own.evidence - surplus > surface.evidence else surface
+        if len(few) == len(losses):
+            return surface
+        return surface.moved(features, scaled_losses)
+
+    def _surface(self, features: Floats, losses: Floats, *, ard: bool) -> Surface:
+        options = self._options
+        shape = Shape(options.kernel, options.nu, options.length_scale, options.n_restarts)
+        columns = len(self._cube.columns)
+        return fit_surface(features, losses, shape=shape, ard=ard, columns=columns)
 
     def _with_pending(self, surface: Surface, points: Floats) -> Surface:
         """

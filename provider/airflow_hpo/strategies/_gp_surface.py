@@ -44,7 +44,7 @@ _NOISE_BOUNDS = (1e-7, 0.3)
 # points are further apart, so the length scale grows with the diagonal.
 _LENGTH, _LENGTH_SPREAD = 0.5, 0.7
 _AMPLITUDE_SPREAD = 1.0
-_NOISE, _NOISE_SPREAD = 1e-4, 2.0
+_NOISE, _NOISE_SPREAD = 1e-5, 3.0
 
 _JITTER = 1e-9
 _STEPS = 50
@@ -174,12 +174,22 @@ class Surface:
 
     def conditioned(self, features: Floats, losses: Floats) -> Surface:
         """
-        Return the process with more observations, its hyperparameters kept.
+        Return the process with assumed observations besides, hyperparameters kept.
         """
+        features = np.vstack([self.features, features])
+        return self._over(features, np.concatenate([self.losses, losses]), known=self.known)
+
+    def moved(self, features: Floats, losses: Floats) -> Surface:
+        """
+        Return the process with other observations, hyperparameters kept.
+        """
+        return self._over(features, losses, known=len(losses))
+
+    def _over(self, features: Floats, losses: Floats, *, known: int) -> Surface:
         regressor = GaussianProcessRegressor(
             self._regressor.kernel_, alpha=_JITTER, optimizer=None
-        ).fit(np.vstack([self.features, features]), np.concatenate([self.losses, losses]))
-        return Surface(regressor, self._shape, evidence=self.evidence, known=self.known)
+        ).fit(features, losses)
+        return Surface(regressor, self._shape, evidence=self.evidence, known=known)
 
     def predict(self, features: Floats) -> tuple[Floats, Floats]:
         """

@@ -5,22 +5,24 @@ GP: Bayesian optimisation over scikit-learn's Gaussian process regression.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from airflow_hpo.errors import BlueprintError, Problem
+from airflow_hpo.strategies._extra import missing_extra, require_extra
 from airflow_hpo.strategies._lattice import count_configurations
 from airflow_hpo.strategies._model import Counts, Startup, suggest_by_model
-from airflow_hpo.strategies.base import Options, Setting, Support
+from airflow_hpo.strategies.base import Extra, Options, Setting, Support
 
 if TYPE_CHECKING:
+    from airflow_hpo.errors import Problem
     from airflow_hpo.model.space import Space
     from airflow_hpo.model.trial import Suggestion, Trial
     from airflow_hpo.strategies._model import Model
 
 __all__ = ["GpOptions", "GpStrategy"]
+
+EXTRA = Extra(package="sklearn", name="gp")
 
 
 class GpOptions(Options):
@@ -91,8 +93,9 @@ class GpStrategy:
 
     options_class: ClassVar[type[Options]] = GpOptions
     support: ClassVar[Support] = Support(
+        extra=EXTRA,
         startup=True,
-        note="needs scikit-learn; weights and normal distributions guide the start-up trials only",
+        note="weights and normal distributions guide the start-up trials only",
     )
 
     def __init__(self, options: GpOptions, setting: Setting) -> None:
@@ -102,16 +105,12 @@ class GpStrategy:
         self.options = options
         self.setting = setting
 
-    def problems(self, space: Space) -> Sequence[Problem]:
+    def problems(self, space: Space) -> list[Problem]:
         """
-        Return what keeps this strategy from searching *space* here.
+        Return that scikit-learn is missing, if it is.
         """
         del space
-        if find_spec("sklearn") is not None:
-            return ()
-        message = "strategy gp needs scikit-learn, got an environment without it"
-        hint = "pip install 'airflow-provider-hpo[gp]'"
-        return (Problem("strategy.name", message, hint),)
+        return missing_extra("gp", EXTRA)
 
     def limit(self, space: Space) -> int | None:
         """
@@ -126,11 +125,9 @@ class GpStrategy:
         Return up to *count* configurations to try next.
 
         Raises:
-            BlueprintError: If scikit-learn is not installed.
+            ImportError: If scikit-learn is not installed.
         """
-        problems = self.problems(space)
-        if problems:
-            raise BlueprintError(problems)
+        require_extra("gp", EXTRA)
         return suggest_by_model(
             space,
             trials,
