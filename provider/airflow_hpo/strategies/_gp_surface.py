@@ -14,12 +14,14 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any, Literal, TypeAlias
 
 import numpy as np  # noqa: TID253 - see above
+from scipy.interpolate import CubicSpline  # noqa: TID253 - see above
 from scipy.linalg import cho_solve, solve_triangular  # noqa: TID253 - see above
 from scipy.optimize import minimize  # noqa: TID253 - see above
-from scipy.spatial.distance import cdist  # noqa: TID253 - see above
+from scipy.spatial.distance import cdist, pdist, squareform  # noqa: TID253 - see above
 from scipy.special import gammaln, kve  # noqa: TID253 - see above
 from sklearn.exceptions import ConvergenceWarning  # noqa: TID253 - see above
 from sklearn.gaussian_process import GaussianProcessRegressor  # noqa: TID253 - see above
@@ -79,8 +81,16 @@ class Shape:
         """
         if self.kernel == "rbf":
             return _rbf
-        closed = {0.5: _matern_half, 1.5: _matern_three_halves, 2.5: _matern_five_halves}
-        return closed.get(self.nu) or _matern(self.nu)
+        return _CLOSED.get(self.nu) or _matern(self.nu)
+
+    def values(self) -> Callable[[Floats], Floats]:
+        """
+        Return the kernel alone by scaled distance, quick for many of them.
+        """
+        if self.kernel == "matern" and self.nu not in _CLOSED:
+            return partial(_from_table, _table(self.nu))
+        profile = self.profile()
+        return lambda r: profile(r)[0]
 
 
 def _rbf(r: Floats) -> tuple[Floats, Floats]:
@@ -119,6 +129,27 @@ def _matern(nu: float) -> _Profile:
     return profile
 
 
+_CLOSED: dict[float, _Profile] = {
+    0.5: _matern_half,
+    1.5: _matern_three_halves,
+    2.5: _matern_five_halves,
+}
+
+# A Bessel function takes a microsecond. The kernel is smooth over the root of
+# the distance, and nothing is left of it at the table's end.
+_TABLE_END, _TABLE_SIZE = 60.0, 2000
+
+
+@lru_cache(maxsize=8)
+def _table(nu: float) -> CubicSpline:
+    roots = np.linspace(0.0, math.sqrt(_TABLE_END), _TABLE_SIZE)
+    return CubicSpline(roots, _matern(nu)(roots**2)[0])
+
+
+def _from_table(table: CubicSpline, r: Floats) -> Floats:
+    return np.asarray(table(np.sqrt(np.minimum(r, _TABLE_END))))
+
+
 class _AnyMatern(Matern):  # type: ignore[misc] # scikit-learn has no types
     """
     A Matern kernel whose gradient is exact for every smoothness.
@@ -130,8 +161,11 @@ class _AnyMatern(Matern):  # type: ignore[misc] # scikit-learn has no types
     def __call__(self, X: Floats, Y: Floats | None = None, eval_gradient: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002, N803 - scikit-learn's signature
         profile = Shape("matern", self.nu, None, 0).profile()
         scaled = X / self.length_scale
-        other = scaled if Y is None else Y / self.length_scale
-        k, slope = profile(cdist(scaled, other))
+        if Y is not None:
+            return profile(cdist(scaled, Y / self.length_scale))[0]
+        # Half of the matrix is enough, and off its diagonal.
+        k, slope = map(squareform, profile(pdist(scaled)))
+        np.fill_diagonal(k, 1.0)
         if not eval_gradient:
             return k
         squares = (scaled[:, None, :] - scaled[None]) ** 2
@@ -170,6 +204,7 @@ class Surface:
         self._regressor = regressor
         self._shape = shape
         self._profile = shape.profile()
+        self._values = shape.values()
         self._scaled = self.features / self.length_scales
 
     def conditioned(self, features: Floats, losses: Floats) -> Surface:
@@ -195,7 +230,7 @@ class Surface:
         """
         Return mean and deviation for each row, without the noise.
         """
-        k = self.amplitude * self._profile(cdist(features / self.length_scales, self._scaled))[0]
+        k = self.amplitude * self._values(cdist(features / self.length_scales, self._scaled))
         half = solve_triangular(self._regressor.L_, k.T, lower=True, check_finite=False)
         variance = self.amplitude - np.einsum("ij,ij->j", half, half)
         return k @ self._regressor.alpha_, np.sqrt(np.maximum(variance, 1e-12))
