@@ -656,3 +656,35 @@ def test_spaces_and_points_that_do_not_fit_are_told():
     ).problems(choices)
     assert str(problem).endswith("must have one number for each of 2 objectives, got 3")
     assert problem.path == "strategy.options.reference_points.1"
+
+
+def test_checking_loads_no_engine():
+    """
+    Loading, making and checking every strategy imports nothing heavy.
+    """
+    program = (
+        "import sys\n"
+        "from airflow_hpo.strategies import STRATEGIES\n"
+        "from airflow_hpo.strategies.base import Setting\n"
+        "from airflow_hpo.model.objective import Objective\n"
+        "from airflow_hpo.testing.spaces import SPACES\n"
+        "setting = Setting((Objective(metric='y', direction='minimize'),), 10)\n"
+        "for name in STRATEGIES.entries:\n"
+        "    found = STRATEGIES.load(name)\n"
+        "    if name != 'manual':\n"
+        "        made = found(found.options_class(), setting)\n"
+        "        made.limit(SPACES['ints'])\n"
+        "        getattr(made, 'problems', lambda space: ())(SPACES['ints'])\n"
+        "heavy = {'optuna', 'hyperopt', 'scipy', 'numpy', 'torch', 'cmaes', 'sklearn'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == "[]\n"

@@ -136,7 +136,10 @@ def test_near_misses_get_a_hint():
     (option,) = strategy_problems(spec, SETTING, space=RICH)
 
     assert name.hint == "did you mean 'grid'?"
-    assert (option.path, option.message) == ("strategy.options.ordr", "unknown key")
+    assert (option.path, option.message) == (
+        "strategy.options.ordr",
+        "unknown key; the keys here are order",
+    )
     assert option.hint == "did you mean 'order'?"
 
 
