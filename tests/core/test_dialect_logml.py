@@ -8,6 +8,7 @@ import copy
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -546,6 +547,17 @@ def test_a_whole_study(hpo, tmp_path, monkeypatch):
     assert summary["states"] == {"complete": 3}
     rate = summary["best"]["parameters"]["model_train.learning_rate"]
     assert summary["best"]["values"] == {"loss": rate}
+
+
+def test_the_example_of_the_manual():
+    """
+    The example in the manual is read, and nothing is said about it.
+    """
+    page = (Path(__file__).parents[2] / "docs" / "logml.md").read_text("utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+
+    assert check_text(example) == ()
+    assert read(example).name == "digits"
 
 
 @pytest.mark.skipif(not THEIRS.is_dir(), reason="their files are not here")

@@ -52,6 +52,9 @@ _MOST_COUNTED = 1_000_000
 
 _PROBABILITY_NOISE = 1e-5
 
+# The exponential of more is infinite, or has lost its digits.
+_MOST_LOGARITHM = 700.0
+
 
 def read_expression(value: Value, path: Path, problems: Problems) -> Distribution | None:
     """
@@ -152,16 +155,13 @@ def _real(name: str, numbers: list[float], path: Path, problems: Problems) -> Di
         return None
     log = "log" in name
     if log:
-        try:
-            low, high = math.exp(first), math.exp(second)
-        except OverflowError:
-            low, high = 0.0, math.inf
-        if low == 0 or math.isinf(high):
-            rule = f"bounds of {name} are natural logarithms and must be between -700 and 700"
+        if max(abs(first), abs(second)) > _MOST_LOGARITHM:
+            most = f"{_MOST_LOGARITHM:g}"
+            rule = f"bounds of {name}, natural logarithms, must be between -{most} and {most}"
             problems.error(path, f"{rule}, got {show([name, *numbers])}")
             return None
         _warn_of_values(name, first, second, path, problems)
-        first, second = low, high
+        first, second = math.exp(first), math.exp(second)
     values = {"low": first, "high": second, "log": log}
     if step is not None:
         values |= {"step": step, "anchor": "zero"}

@@ -8,6 +8,7 @@ step gets a parameter of that name too.
 from __future__ import annotations
 
 import keyword
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -69,8 +70,8 @@ class Found:
 
         Log(ML) refuses a bare name in two steps; here these have full names.
         """
-        bare = list(self.names.values())
-        return {full: name for full, name in self.names.items() if bare.count(name) == 1}
+        count = Counter(self.names.values())
+        return {full: name for full, name in self.names.items() if count[name] == 1}
 
     @property
     def makes_datasets(self) -> bool:
