@@ -30,7 +30,7 @@ _LAZY = {
     "load_blueprint": "airflow_hpo.blueprint",
 }
 
-__all__ = ["Blueprint", "Plan", "Study", "discover", "load_blueprint"]  # noqa: F822 - see _LAZY
+__all__ = ["Blueprint", "Plan", "Study", "discover", "load_blueprint"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
