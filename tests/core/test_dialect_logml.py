@@ -549,6 +549,21 @@ def test_a_whole_study(hpo, tmp_path, monkeypatch):
     assert summary["best"]["values"] == {"loss": rate}
 
 
+def test_an_infinite_loss_is_no_feasible_trial(hpo, tmp_path, monkeypatch):
+    """
+    What Log(ML) gives for a training that raised makes its trial infeasible.
+    """
+    monkeypatch.chdir(tmp_path)
+    text = (FOLDER / "good" / "logml" / "rate.yaml").read_text().replace(": 100", ": 1")
+    command = "echo \"INFO Model evaluate validate returned: 'inf'\""
+    text = text.replace('python train.py -v -c "$LOGML_CONFIG"', f"|\n      {command}")
+    Path("config.yaml").write_text(text)
+
+    summary = json.loads(hpo("run", "config.yaml", "--format", "json", code=1).stdout)
+
+    assert summary["states"] == {"infeasible": 1}
+
+
 def test_the_example_of_the_manual():
     """
     The example in the manual is read, and nothing is said about it.
