@@ -8,6 +8,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -206,3 +207,16 @@ def _class_postgres_url(postgres_server: str) -> Iterator[str]:
     """
     with _databases(postgres_server) as make:
         yield make()
+
+
+def pytest_configure():
+    """
+    Hear the signals that a background job of a shell, or nohup, is deaf to.
+
+    What is ignored here would be ignored in every process that a test starts,
+    and the tests that send signals would wait for ever.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
