@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np  # noqa: TID253 - see above
@@ -18,7 +17,7 @@ from airflow_hpo.model.values import Configuration
 from airflow_hpo.strategies._draws import Tried, next_number
 from airflow_hpo.strategies._gp_cube import Cube, Floats
 from airflow_hpo.strategies._gp_losses import scalings
-from airflow_hpo.strategies._gp_search import Acquisition, Box, ranked_points
+from airflow_hpo.strategies._gp_search import Acquisition, ranked_points
 from airflow_hpo.strategies._gp_surface import Shape, Surface, fit_surface
 from airflow_hpo.strategies._lessons import lesson_of
 
@@ -37,43 +36,13 @@ _LATEST = 250
 _FITTED = 150
 
 # Points closer than this to a known one, in every feature, teach nothing new.
-_NEAR = 5e-5
-
-# The surroundings of the best trial: how far they reach, in edges of the cube,
-# and how many trials tell of them, at least and for each parameter. Fewer
-# parameters are described well by one model of everything: on Branin's function
-# that comes closer, on Ackley's of five parameters this does.
-_CLOSE_FROM = 4
-_CLOSE = 0.2
-_NEIGHBOURS = 25
-_NEIGHBOURS_EACH = 4
+_NEAR = 2e-4
 
 # How many good points are looked at closely.
 _GOOD = 5
 
 # How many points are looked at before a proposal is given up.
 _LOOKS = 400
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """
-    What to look for.
-
-    Args:
-        surface: By which model.
-
-        gain: What is wanted.
-
-        box: Where.
-
-        looks: How many points are looked at, best first, until one is new.
-    """
-
-    surface: Surface
-    gain: Acquisition
-    box: Box
-    looks: int
 
 
 class GpModel:
@@ -99,23 +68,21 @@ class GpModel:
         self._cube = Cube(space)
         self._tried = Tried(space, trials)
         self._number = next_number(trials)
-        self._points, self._losses, self._pending = self._learned(trials)
-        self.teaches = bool(self._cube.columns) and len(self._losses) > 0
+        points, losses, self._pending = self._learned(trials)
+        self.teaches = bool(self._cube.columns) and len(losses) > 0
         if self.teaches:
-            self._good = self._points[np.argsort(self._losses, kind="stable")[:_GOOD]]
-            fitted = self._fitted(self._points, self._losses)
-            self.surface = self._with_pending(fitted, self._pending)
+            order = np.argsort(losses, kind="stable")
+            self._good = points[order[:_GOOD]]
+            self.surface = self._with_pending(self._fitted(points, losses), self._pending)
 
     def propose(self, seed: int) -> Configuration:
         """
         Return what promises most and is neither tried nor waiting.
         """
         rng = np.random.default_rng(seed)
-        for plan in self._plans():
-            ranked = ranked_points(
-                self._cube, plan.surface, plan.gain, box=plan.box, good=self._good, rng=rng
-            )
-            for point in ranked[: plan.looks]:
+        for gain in self._gains():
+            ranked = ranked_points(self._cube, self.surface, gain, good=self._good, rng=rng)
+            for point in ranked[: _LOOKS if gain.kind != "ucb" or gain.weight else 1]:
                 configuration = self._cube.read(point)
                 if self._is_new(configuration):
                     self._tried.add(configuration)
@@ -130,46 +97,22 @@ class GpModel:
         self._tried.add(trial.configuration)
         point = self._cube.show(trial.configuration)
         if point is not None:
-            self._pending = np.vstack([self._pending, point[None]])
             self.surface = self._with_pending(self.surface, point[None])
 
-    def _plans(self) -> Iterator[_Plan]:
+    def _gains(self) -> Iterator[Acquisition]:
         """
-        Yield where to look for what; each is tried where the one before fails.
+        Yield what is wanted: where it is this trial's turn, the least mean first.
         """
         options = self._options
         turn = self._number - self._setting.startup_trials
         if options.exploit_every and turn % options.exploit_every == options.exploit_every - 1:
-            yield self._exploiting()
-        gain = Acquisition(
+            yield Acquisition("ucb", weight=0.0)
+        yield Acquisition(
             options.acquisition,
             weight=options.kappa,
             margin=options.eps,
             best=float(np.min(self.surface.predict(self.surface.features)[0])),
         )
-        yield _Plan(self.surface, gain, Box.whole(self._cube), looks=_LOOKS)
-
-    def _exploiting(self) -> _Plan:
-        least, cube = Acquisition("ucb", weight=0.0), self._cube
-        if len(cube.columns) < _CLOSE_FROM:
-            return _Plan(self.surface, least, Box.whole(cube), looks=1)
-        box = Box.around(cube, self._good[0], _CLOSE)
-        return _Plan(self._close_up(), least, box, looks=1)
-
-    def _close_up(self) -> Surface:
-        """
-        Return a model of the best trial's surroundings.
-
-        What holds there may hold nowhere else, and one length scale for
-        everywhere would hide it.
-        """
-        features = self._cube.features(self._points)
-        best = self._cube.features(self._good[:1])
-        apart = np.sum(((features - best) / self.surface.length_scales) ** 2, axis=1)
-        count = max(_NEIGHBOURS, _NEIGHBOURS_EACH * len(self._cube.columns))
-        near = np.sort(np.argsort(apart, kind="stable")[:count])
-        fitted = self._fitted(self._points[near], self._losses[near])
-        return self._with_pending(fitted, self._pending)
 
     def _is_new(self, configuration: Configuration) -> bool:
         if configuration in self._tried or any(self._space.problems(configuration)):
@@ -230,15 +173,15 @@ class GpModel:
         """
         features = self._cube.features(points)
         few = np.unique(np.linspace(0, len(losses) - 1, _FITTED).astype(int))
-        share = len(few) / len(losses)
         found = []
         for scaled in scalings(losses):
             surface = self._surface(features[few], scaled.losses[few], ard=False)
+            share = len(few) / len(losses)
             found.append((surface.evidence + share * scaled.log_density, scaled.losses, surface))
         _, scaled_losses, surface = max(found, key=lambda item: item[0])
-        surplus = 0.5 * math.log(len(few)) * (self._cube.features_count - 1)
-        if surplus > 0:
+        if self._cube.features_count > 1:
             own = self._surface(features[few], scaled_losses[few], ard=True)
+            surplus = 0.5 * math.log(len(few)) * (self._cube.features_count - 1)
             surface = own if own.evidence - surplus > surface.evidence else surface
         if len(few) == len(losses):
             return surface

@@ -17,7 +17,7 @@ from scipy.special import erfcx, log_ndtr, ndtr  # noqa: TID253 - see above
 from airflow_hpo.strategies._gp_cube import Cube, Floats
 from airflow_hpo.strategies._gp_surface import Surface
 
-__all__ = ["Acquisition", "Box", "ranked_points"]
+__all__ = ["Acquisition", "ranked_points"]
 
 # Points looked at: anywhere, and around each of a few good ones.
 _ANYWHERE = 1000
@@ -27,7 +27,6 @@ _REACHES = (0.02, 0.1, math.inf)
 # From how many of them the slope is followed, and how far.
 _CLIMBS = 6
 _CLIMBS_FROM_GOOD = 3
-_TINY = 1e-4
 _STEPS = 50
 
 # Among how many points chance decides, mostly for the first.
@@ -104,57 +103,11 @@ def _log_improvement(z: Floats) -> Floats:
     return np.where(z > _FAR, np.log(np.maximum(h, 1e-300)), tail)
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
-    """
-    The part of the cube that is searched.
-
-    Args:
-        low: The least coordinates.
-
-        high: The largest ones.
-    """
-
-    low: Floats
-    high: Floats
-
-    @classmethod
-    def whole(cls, cube: Cube) -> Box:
-        """
-        Return all of *cube*.
-        """
-        return cls(np.zeros(len(cube.columns)), np.ones(len(cube.columns)))
-
-    @classmethod
-    def around(cls, cube: Cube, point: Floats, reach: float) -> Box:
-        """
-        Return the surroundings of *point*; choices are all within reach.
-        """
-        free = np.array([column.is_choice for column in cube.columns]) | np.isnan(point)
-        low = np.where(free, 0.0, np.maximum(point - reach, 0.0))
-        return cls(low, np.where(free, 1.0, np.minimum(point + reach, 1.0)))
-
-    def scattered(self, cube: Cube, rng: np.random.Generator, count: int) -> Floats:
-        """
-        Return *count* points anywhere inside.
-        """
-        places = rng.random((count, len(self.low)))
-        return cube.settled(self.low + places * (self.high - self.low))
-
-    def near(self, cube: Cube, rng: np.random.Generator, point: Floats, reach: float) -> Floats:
-        """
-        Return points around *point*, inside.
-        """
-        points = cube.near(rng, point, reach=reach, count=_AROUND)
-        return cube.settled(np.clip(points, self.low, self.high))
-
-
 def ranked_points(
     cube: Cube,
     surface: Surface,
     gain: Acquisition,
     *,
-    box: Box,
     good: Floats,
     rng: np.random.Generator,
 ) -> Floats:
@@ -168,20 +121,21 @@ def ranked_points(
 
         gain: What is wanted.
 
-        box: Which part of it.
-
         good: Points around which to look closely, best first.
 
         rng: What candidates are drawn with.
     """
-    pool = [box.scattered(cube, rng, _ANYWHERE)]
-    pool += [box.near(cube, rng, point, reach) for point in good for reach in _REACHES]
+    pool = [cube.scattered(rng, _ANYWHERE)]
+    pool += [
+        cube.near(rng, point, reach=reach, count=_AROUND) for point in good for reach in _REACHES
+    ]
     points = np.vstack(pool)
     values = _gains(cube, surface, gain, points)
     begins = [points[k] for k in np.argsort(-values, kind="stable")[:_CLIMBS]]
-    begins += [box.near(cube, rng, point, _TINY)[0] for point in good[:_CLIMBS_FROM_GOOD]]
-    begins = [_climbed(cube, surface, gain, point, box) for point in begins]
-    begins.append(_climbed(cube, surface, gain, _walked(cube, surface, gain, begins), box))
+    begins += [cube.near(rng, point, reach=1e-4, count=1)[0] for point in good[:_CLIMBS_FROM_GOOD]]
+    if cube.slopes:
+        begins = [_climbed(cube, surface, gain, point) for point in begins]
+    begins.append(_walked(cube, surface, gain, begins))
     points = np.vstack([*begins, points])
     values = _gains(cube, surface, gain, points)
     order = np.argsort(-values, kind="stable")
@@ -206,7 +160,7 @@ def _gains(cube: Cube, surface: Surface, gain: Acquisition, points: Floats) -> F
     return gain(*surface.predict(cube.features(points)))
 
 
-def _climbed(cube: Cube, surface: Surface, gain: Acquisition, point: Floats, box: Box) -> Floats:
+def _climbed(cube: Cube, surface: Surface, gain: Acquisition, point: Floats) -> Floats:
     """
     Return where following the slope from *point* leads, choices kept.
     """
@@ -228,7 +182,7 @@ def _climbed(cube: Cube, surface: Surface, gain: Acquisition, point: Floats, box
         loss,
         point[places],
         jac=True,
-        bounds=list(zip(box.low[places], box.high[places], strict=True)),
+        bounds=[(0.0, 1.0)] * len(places),
         method="L-BFGS-B",
         options={"maxiter": _STEPS},
     )
@@ -251,4 +205,4 @@ def _walked(cube: Cube, surface: Surface, gain: Acquisition, points: list[Floats
         if float(np.max(values)) <= value:
             break
         here, value = around[int(np.argmax(values))], float(np.max(values))
-    return here
+    return _climbed(cube, surface, gain, here) if cube.slopes else here

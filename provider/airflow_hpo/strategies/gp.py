@@ -58,9 +58,8 @@ class GpOptions(Options):
             (``believer``), or the ``min``, ``mean`` or ``max`` of the losses.
 
         exploit_every:
-            Each such trial after the start-up is where the least loss is
-            expected, whatever the acquisition; 0 for never. With four or more
-            parameters that is told by a model of the best trial's surroundings.
+            Each such trial after the start-up is where the model expects the
+            least loss, whatever the acquisition; 0 for never.
 
         startup_counts:
             Which trials make up the start-up: ``all`` by their number, or
@@ -73,7 +72,7 @@ class GpOptions(Options):
     kernel: Literal["matern", "rbf"] = "matern"
     nu: float = Field(default=2.5, gt=0, le=20)
     length_scale: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    n_restarts: int = Field(default=0, ge=0)
+    n_restarts: int = Field(default=1, ge=0)
     liar: Literal["believer", "min", "mean", "max"] = "believer"
     exploit_every: int = Field(default=2, ge=0)
     startup_counts: Counts = "all"
