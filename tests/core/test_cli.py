@@ -42,7 +42,10 @@ class TestProgram:
     What all commands share.
     """
 
-    COMMANDS = ("check", "schema", "plan", "suggest", "run", "status", "top", "export", "report")
+    COMMANDS = (
+        *("check", "schema", "plan", "convert", "suggest", "run"),
+        *("status", "top", "export", "report"),
+    )
 
     def test_every_command_is_known_here(self):
         """

@@ -32,6 +32,7 @@ __all__ = [
     "read_blueprint",
     "read_blueprints",
     "read_bytes",
+    "read_some",
     "shown_name",
     "unreadable",
 ]
@@ -125,6 +126,20 @@ def read_blueprint(file: Path, name: str | None) -> Blueprint:
     Raises:
         BlueprintError: With all problems of the file.
     """
+    found = read_some(file, name)
+    if len(found) > 1:
+        first = found[0].name
+        refuse(f"{file} holds {len(found)} blueprints, choose one: --blueprint {first}")
+    return found[0]
+
+
+def read_some(file: Path, name: str | None) -> list[Blueprint]:
+    """
+    Return all blueprints in *file*, or only the one called *name*; say the warnings.
+
+    Raises:
+        BlueprintError: With all problems of the file.
+    """
     warnings: list[Problem] = []
     try:
         blueprints = read_blueprints(file, warnings)
@@ -133,14 +148,11 @@ def read_blueprint(file: Path, name: str | None) -> Blueprint:
     found = {blueprint.name: blueprint for blueprint in blueprints}
     for warning in warnings:
         complain(str(warning))
-    if name is None and len(found) == 1:
-        return next(iter(found.values()))
     if name is None:
-        first = next(iter(found))
-        refuse(f"{file} holds {len(found)} blueprints, choose one: --blueprint {first}")
+        return list(found.values())
     if name not in found:
         refuse(f"--blueprint must be one of {', '.join(found)}, got {name!r}")
-    return found[name]
+    return [found[name]]
 
 
 def read_blueprints(file: Path, warnings: list[Problem]) -> tuple[Blueprint, ...]:

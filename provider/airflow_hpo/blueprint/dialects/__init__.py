@@ -1,12 +1,12 @@
 """
-Dialects: the vocabularies that are read, one file each; they know no siblings.
+Dialects: the vocabularies that are read and written; they know no siblings.
 """
 
 from __future__ import annotations
 
 from airflow_hpo.model.registry import Table
 
-__all__ = ["DIALECTS"]
+__all__ = ["DIALECTS", "WRITERS"]
 
 DIALECTS = Table(
     kind="dialect",
@@ -17,3 +17,12 @@ DIALECTS = Table(
     },
     group="airflow_hpo.dialects",
 )
+
+WRITERS = Table(
+    kind="dialect that can be written",
+    entries={
+        "native": "airflow_hpo.blueprint.dialects.native.write:write",
+    },
+    group="airflow_hpo.writers",
+)
+"""By the name of the dialect; each is a `airflow_hpo.blueprint.dialects.writing.Writer`."""

@@ -1,0 +1,86 @@
+"""
+What a writer is: MODEL -> TEXT of a dialect, and what got lost on the way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from airflow_hpo.model.blueprint import Blueprint
+
+__all__ = ["Loss", "Losses", "Writer", "Written"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """
+    One thing that a dialect cannot express, or only otherwise.
+
+    Args:
+        path: Where the native dialect has it, dotted: ``space.lr.when``.
+
+        message: What the dialect lacks, and what is written in its place.
+    """
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        """
+        Return ``path: message``.
+        """
+        return f"{self.path}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """
+    A blueprint in some dialect.
+
+    Args:
+        text: The whole file.
+
+        losses: What it does not say as the blueprint does; empty where nothing is lost.
+    """
+
+    text: str
+    losses: tuple[Loss, ...] = ()
+
+
+class Writer(Protocol):
+    """
+    Writes blueprints in one dialect: ``write`` of its file ``write.py``.
+
+    Whatever of the blueprint is not in the text, or is there with another
+    meaning, is among the losses. `airflow_hpo.testing.writers` holds it to that.
+    """
+
+    def __call__(self, blueprint: Blueprint, /) -> Written:
+        """
+        Return *blueprint* in the dialect, as a file that the dialect's tool reads.
+        """
+
+
+@dataclass
+class Losses:
+    """
+    Collects what gets lost while a blueprint is written.
+    """
+
+    found: list[Loss] = field(default_factory=list)
+
+    def say(self, path: str, message: str) -> None:
+        """
+        Note a loss; arguments as in `Loss`. The same one twice counts once.
+        """
+        loss = Loss(path, message)
+        if loss not in self.found:
+            self.found.append(loss)
+
+    def written(self, text: str) -> Written:
+        """
+        Return *text* with what was noted.
+        """
+        return Written(text, tuple(self.found))
