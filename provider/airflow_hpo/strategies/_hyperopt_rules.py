@@ -61,13 +61,20 @@ def expression_of(distribution: Distribution, name: str | None = None) -> Expres
     if name is not None and name not in _EXPRESSIONS:
         raise ValueError(f"must be one of {', '.join(_EXPRESSIONS)}, got {name!r}")
     if name is not None and not _EXPRESSIONS[name].fits(distribution):
-        raise ValueError(f"{name} stands for {_EXPRESSIONS[name].domain}, got {distribution!r}")
+        raise ValueError(
+            f"{name} stands for {_EXPRESSIONS[name].domain}, got {_shown(distribution)}"
+        )
     axis = axis_of(distribution)
     if axis is not None and axis.size == 1:
         return None
     if name is not None:
         return _EXPRESSIONS[name].make(distribution)
     return _default(distribution, axis)
+
+
+def _shown(distribution: Distribution) -> str:
+    fields = distribution.model_dump(exclude_defaults=True)
+    return f"{distribution.kind} with {', '.join(f'{name}={fields[name]}' for name in fields)}"
 
 
 def _default(distribution: Any, axis: Axis | None) -> Expression:  # noqa: ANN401 - by its kind

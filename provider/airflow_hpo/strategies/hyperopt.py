@@ -7,21 +7,23 @@ dependency of its own, and most of a second for each suggestion.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
-
-from pydantic import Field, field_validator
+from typing import TYPE_CHECKING, ClassVar
 
 from airflow_hpo.errors import BlueprintError, Problem
 from airflow_hpo.model.trial import Suggestion, Trial
 from airflow_hpo.model.values import derive_seed
 from airflow_hpo.strategies._draws import next_number
-from airflow_hpo.strategies._hyperopt_expressions import ExpressionName
 from airflow_hpo.strategies._hyperopt_gate import Gate
 from airflow_hpo.strategies._hyperopt_layout import Layout, layout_problems
+from airflow_hpo.strategies._hyperopt_options import (
+    HyperoptAnnealOptions,
+    HyperoptMixOptions,
+    HyperoptOptions,
+    HyperoptTpeOptions,
+)
 from airflow_hpo.strategies._lattice import count_configurations
 from airflow_hpo.strategies.base import Options, Setting, Support
 
@@ -46,122 +48,6 @@ _AGAIN = range(1, 12)
 _NOTE = "tries what hyperopt.fmin tries with the same seed"
 
 _DRIFT = "normal parameters may drift far from their mean: see max_deviations"
-
-_PROBABILITY_NOISE = 1e-5
-
-_Part: TypeAlias = tuple[float, Literal["random", "anneal", "tpe"]]
-
-
-class HyperoptOptions(Options):
-    """
-    What all of HyperOpt's algorithms have in common.
-
-    Args:
-        expressions:
-            Which of HyperOpt's expressions stands for a parameter, by the
-            parameter's name: such as ``randint`` for a whole number whose
-            neighbours have nothing in common. Others go by distribution: a
-            float is ``uniform`` or ``loguniform``, an int ``uniformint`` (its
-            ends are half as likely) or ``qloguniform``, a choice ``choice`` or
-            with weights ``pchoice``, and normals are what they are called, with
-            steps ``q...``. Floats whose steps count from zero are ``quniform``
-            or ``qloguniform`` as they stand; where steps count from the lower
-            bound, HyperOpt searches their places, so that bounds are kept.
-
-        labels:
-            What HyperOpt calls a parameter, where that is not its name. It
-            draws parameters in the order of their labels.
-
-        repeats:
-            Whether a configuration may be tried again, as in ``fmin``.
-
-        max_deviations:
-            A normal parameter further from its mean than so many deviations is
-            drawn again; `None` for no limit, as in ``fmin``. At least 8, which
-            is beyond what is ever drawn by chance alone.
-    """
-
-    expressions: dict[str, ExpressionName] = Field(default_factory=dict)
-    labels: dict[str, str] = Field(default_factory=dict)
-    repeats: bool = False
-    max_deviations: float | None = Field(default=None, ge=8)
-
-
-class HyperoptTpeOptions(HyperoptOptions):
-    """
-    Options of HyperOpt's TPE; names, defaults and meaning are HyperOpt's own.
-
-    Args:
-        gamma:
-            How many trials count as good: this times the square root of how
-            many there are, rounded up, 25 at most.
-
-        n_EI_candidates: How many candidates are drawn for each suggestion.
-
-        prior_weight: How much the distribution weighs against one trial.
-
-        linear_forgetting: So many latest trials weigh fully, older ones less.
-
-        running:
-            Trials that wait or run count among the bad ones (``native``), so
-            that others keep away from them, or not at all (``ignore``).
-
-        startup:
-            Trials are random until ``startup_trials`` have ``finished``, so
-            that a wide first batch is random as a whole; or as long as their
-            ``number`` is below it, whatever became of the others. Where one
-            trial runs at a time and none fails, these are the same.
-    """
-
-    gamma: float = Field(default=0.25, gt=0)
-    n_EI_candidates: int = Field(default=24, ge=1)  # noqa: N815 - HyperOpt's name
-    prior_weight: float = Field(default=1.0, gt=0)
-    linear_forgetting: int = Field(default=25, ge=1)
-    running: Literal["native", "ignore"] = "native"
-    startup: Literal["finished", "number"] = "finished"
-
-
-class HyperoptAnnealOptions(HyperoptOptions):
-    """
-    Options of HyperOpt's annealing; names, defaults and meaning are HyperOpt's own.
-
-    Args:
-        avg_best_idx:
-            Mean of the rank, from 1, of the good trial near which the next one is
-            drawn.
-
-        shrink_coef: How fast what counts as near shrinks with every trial.
-
-        running: As for TPE.
-    """
-
-    avg_best_idx: float = Field(default=2.0, ge=1)
-    shrink_coef: float = Field(default=0.1, ge=0)
-    running: Literal["native", "ignore"] = "native"
-
-
-class HyperoptMixOptions(HyperoptTpeOptions, HyperoptAnnealOptions):
-    """
-    Options of HyperOpt's mixture, and of what is mixed.
-
-    Args:
-        p_suggest: Pairs of a probability and the algorithm that is then taken.
-    """
-
-    p_suggest: tuple[_Part, ...] = (
-        (0.1, "random"),
-        (0.2, "anneal"),
-        (0.7, "tpe"),
-    )
-
-    @field_validator("p_suggest")
-    @classmethod
-    def _probabilities(cls, pairs: tuple[_Part, ...]) -> tuple[_Part, ...]:
-        shares = [share for share, _ in pairs]
-        total = math.fsum(shares)
-        if not shares or min(shares) < 0 or abs(total - 1) > _PROBABILITY_NOISE:
-            raise ValueError(f"probabilities must be positive and sum to 1, got {shares}")
-        return pairs
 
 
 class _Hyperopt(ABC):
@@ -198,7 +84,7 @@ class _Hyperopt(ABC):
         Raises:
             BlueprintError: If an option does not fit the space.
         """
-        self._check(space)
+        _refuse(self.problems(space))
         if self.options.repeats:
             return None
         return count_configurations(space, enough=self.setting.trials)
@@ -212,8 +98,8 @@ class _Hyperopt(ABC):
         Raises:
             BlueprintError: If an option does not fit the space.
         """
-        self._check(space)
-        layout = Layout(space, expressions=self.options.expressions, labels=self.options.labels)
+        _refuse(self.problems(space))
+        layout = Layout(space, **self.options.model_dump(include={"expressions", "labels"}))
         limits = self.options.model_dump(include={"repeats", "max_deviations"})
         gate = Gate(layout, trials, seed=seed, **limits)
         first = next_number(trials)
@@ -239,7 +125,7 @@ class _Hyperopt(ABC):
         replay = Replay(
             layout, self.setting.objectives[0], trials, shows_running=self._shows_running
         )
-        calls = sum(trial.sampler != "point" for trial in trials)
+        calls = sum(trial.number >= 0 and trial.sampler != "point" for trial in trials)
         for number, own in zip(numbers, seeds_of_fmin(seed, calls, len(numbers)), strict=True):
             algorithm = self._algorithm(is_startup=self._is_startup(number, replay.finished))
             others = (derive_seed(seed, self.name, number, again) for again in _AGAIN)
@@ -255,13 +141,14 @@ class _Hyperopt(ABC):
             if found is not None:
                 replay.settle(Trial(number, found.configuration))
 
-    def _check(self, space: Space) -> None:
-        found = layout_problems(
-            space, expressions=self.options.expressions, labels=self.options.labels
-        )
-        problems = [Problem(f"strategy.options.{place}", message) for place, message in found]
-        if problems:
-            raise BlueprintError(problems)
+    def problems(self, space: Space) -> list[Problem]:
+        """
+        Return which expressions and labels do not fit *space*.
+        """
+        given = self.options.model_dump(include={"expressions", "labels"})
+        return [
+            Problem(f"strategy.options.{at}", what) for at, what in layout_problems(space, **given)
+        ]
 
     @property
     def _shows_running(self) -> bool:
@@ -282,6 +169,11 @@ class _Hyperopt(ABC):
         """
         Return HyperOpt's algorithm with its options.
         """
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
+    if problems:
+        raise BlueprintError(problems)
 
 
 class HyperoptRandomStrategy(_Hyperopt):
