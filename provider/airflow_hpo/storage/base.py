@@ -130,6 +130,9 @@ class Storage(Protocol):
         """
         Add to what *attempt* at trial *number* measured.
 
+        While it is the latest attempt and runs, the trial's ``metrics`` follow:
+        the last value of every metric so far.
+
         Args:
             study: Its name.
 

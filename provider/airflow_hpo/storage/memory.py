@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from airflow_hpo.model.record import Attempt, Event, StudyRecord, StudySummary
+from airflow_hpo.model.trial import TrialState
 from airflow_hpo.storage import codec, rules
 
 if TYPE_CHECKING:
@@ -181,6 +182,10 @@ class MemoryStorage:
             # All are copied before any is kept: a call is kept whole or not.
             copies = [_copied(measurement) for measurement in measurements]
             kept = found.measured.setdefault((number, attempt), {})
+            if attempt == trial.attempt and trial.state is TrialState.RUNNING:
+                last = max(kept, default=-1)
+                metrics = rules.live_metrics(trial.metrics, copies, first=first, last=last)
+                found.trials[number] = replace(trial, metrics=metrics)
             for position, measurement in enumerate(copies, first):
                 kept.setdefault(position, measurement)
 

@@ -7,7 +7,7 @@ answer. So two storages can differ in how they keep a study, not in its story.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from airflow_hpo.errors import StudyError, StudyNotFoundError
@@ -35,6 +35,7 @@ __all__ = [
     "check_study",
     "end",
     "end_event",
+    "live_metrics",
     "missing_attempt",
     "missing_study",
     "missing_trial",
@@ -185,6 +186,29 @@ def check_measure(number: int, measurements: Sequence[Measurement], *, first: in
             f"positions of measurements must count from 0, got first={first} "
             f"for {len(measurements)} of trial {number}"
         )
+
+
+def live_metrics(
+    known: Mapping[str, Value], measurements: Sequence[Measurement], *, first: int, last: int
+) -> dict[str, Value]:
+    """
+    Return the last value of every metric of a running attempt.
+
+    Args:
+        known: The same before *measurements* came.
+
+        measurements: What is added, in order.
+
+        first: Position of the first of them.
+
+        last: The highest position that was there before; -1 for none.
+    """
+    early: dict[str, Value] = {}
+    late: dict[str, Value] = {}
+    for position, measurement in enumerate(measurements, first):
+        (late if position > last else early).update(measurement.metrics)
+    # What was there already, or fills a gap, is older than what is known.
+    return {**early, **known, **late}
 
 
 def settle(number: int, outcome: Outcome, *, attempt: Attempt, now: float) -> Outcome | None:

@@ -28,10 +28,11 @@ __all__ = [
     "END_ATTEMPT",
     "END_TRIAL",
     "EVENTS",
-    "HAS_ATTEMPT",
     "ID",
+    "LAST_POSITION",
     "LOCK_STUDY",
     "LOCK_TRIAL",
+    "MEASURED",
     "MEASUREMENTS",
     "NAMES",
     "ONCE",
@@ -106,17 +107,6 @@ ATTEMPTS = (
 )
 ATTEMPT = ATTEMPTS.where(attempt.c.attempt == bindparam("attempt"))
 
-# The id of the study, where it has that attempt.
-HAS_ATTEMPT = (
-    select(study.c.id)
-    .join(attempt, attempt.c.study_id == study.c.id)
-    .where(
-        study.c.name == bindparam("study"),
-        attempt.c.number == bindparam("number"),
-        attempt.c.attempt == bindparam("attempt"),
-    )
-)
-
 MEASUREMENTS = (
     select(*_MEASUREMENT)
     .where(
@@ -125,6 +115,12 @@ MEASUREMENTS = (
         measurement.c.attempt == bindparam("attempt"),
     )
     .order_by(measurement.c.position)
+)
+
+LAST_POSITION = select(func.max(measurement.c.position)).where(
+    measurement.c.study_id == bindparam("study_id"),
+    measurement.c.number == bindparam("number"),
+    measurement.c.attempt == bindparam("attempt"),
 )
 
 # Of every trial's latest attempt, with the trial's number in front.
@@ -177,6 +173,11 @@ BEGIN_TRIAL = (
     update(trial)
     .where(trial.c.study_id == bindparam("_study_id"), trial.c.number == bindparam("_number"))
     .values(_END | {"attempt": bindparam("attempt"), "started": bindparam("started")})
+)
+MEASURED = (
+    update(trial)
+    .where(trial.c.study_id == bindparam("_study_id"), trial.c.number == bindparam("_number"))
+    .values(metrics=bindparam("metrics"))
 )
 END_TRIAL = (
     update(trial)

@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from airflow_hpo.errors import StudyNotFoundError
 from airflow_hpo.model.record import Attempt, Event, StudyRecord, StudySummary
+from airflow_hpo.model.trial import TrialState
 from airflow_hpo.storage import codec, rules, schema
 from airflow_hpo.storage import sql_rows as rows
 from airflow_hpo.storage.sql_url import show_url
@@ -225,14 +226,21 @@ def measure(
     """
     Add to what an attempt measured.
     """
-    place = {"number": number, "attempt": attempt}
-    study_id = connection.scalar(rows.HAS_ATTEMPT, {"study": study, **place})
-    if study_id is None or attempt < 1:
-        _, trial = _find_trial(connection, study, number)
+    study_id, trial = _find_trial(connection, study, number, lock=True)
+    if not 0 < attempt <= trial.attempt:
         raise rules.missing_attempt(number, attempt, latest=trial.attempt)
-    new = rows.measurement_rows(measurements, first=first, study_id=study_id, **place)
-    if new:
-        connection.execute(_insert_new(connection, schema.measurement), new)
+    place = {"study_id": study_id, "number": number, "attempt": attempt}
+    new = rows.measurement_rows(measurements, first=first, **place)
+    if not new:
+        return
+    if attempt == trial.attempt and trial.state is TrialState.RUNNING:
+        last = connection.scalar(rows.LAST_POSITION, place)
+        metrics = rules.live_metrics(
+            trial.metrics, measurements, first=first, last=-1 if last is None else last
+        )
+        keys = {"_study_id": study_id, "_number": number}
+        connection.execute(rows.MEASURED, {**keys, "metrics": codec.dump(metrics)})
+    connection.execute(_insert_new(connection, schema.measurement), new)
 
 
 def measurements(

@@ -85,6 +85,25 @@ class MeasureContract:
 
         assert [one.metrics["loss"] for one in storage.measurements("study", 0)] == [0, 1, 2, 3, 4]
 
+    def test_metrics_of_a_running_trial_follow(self, storage: Storage) -> None:
+        """
+        A running trial shows the last value of every metric, until its outcome says more.
+        """
+        _running(storage)
+        storage.measure("study", 0, [Measurement({"loss": 3, "lr": 0.1}, 1.0)], attempt=1, first=0)
+        storage.measure("study", 0, _curve(2, 1), attempt=1, first=1)
+        storage.measure("study", 0, _curve(9), attempt=1, first=0)  # known already
+
+        assert storage.load("study").trials[0].metrics == {"loss": 1, "lr": 0.1}
+
+        storage.finish("study", 0, Outcome(TrialState.FAILED, metrics={"loss": 0}), attempt=1)
+        storage.measure("study", 0, _curve(7), attempt=1, first=3)
+        assert storage.load("study").trials[0].metrics == {"loss": 0}
+
+        storage.start("study", 0, key="two")
+        storage.measure("study", 0, _curve(8), attempt=1, first=4)
+        assert storage.load("study").trials[0].metrics == {}
+
     def test_positions_need_no_order(self, storage: Storage) -> None:
         """
         What comes later may be told first, and a gap is no harm.
