@@ -165,7 +165,7 @@ def _named(key: str, name: str, options: Mapping[str, Value]) -> dict[str, Value
     return {key: name, **beside, **({"options": below} if below else {})}
 
 
-def _runner(name: str, options: Mapping[str, Value]) -> Value:
+def _chosen(name: str, options: Mapping[str, Value]) -> Value:
     return _named("name", name, options) if options else name
 
 
@@ -179,12 +179,14 @@ def _trial(trial: TrialSpec) -> dict[str, Any]:
     else:
         data["steps"] = [_step(step) for step in trial.steps]
     if trial.runner != default.runner:
-        data["runner"] = _runner(trial.runner.name, trial.runner.options)
+        data["runner"] = _chosen(trial.runner.name, trial.runner.options)
     data |= {
         name: value
         for name, value in _changed(trial, default).items()
         if name in {"environment", "workdir", "on_failure"}
     }
+    if trial.platform is not None:
+        data["platform"] = _chosen(trial.platform.name, trial.platform.options)
     if trial.metrics != default.metrics:
         data["metrics"] = _named("format", trial.metrics.format, trial.metrics.options)
     if trial.timeout_s is not None:
@@ -199,5 +201,5 @@ def _trial(trial: TrialSpec) -> dict[str, Any]:
 def _step(step: Step) -> dict[str, Any]:
     data = {"name": step.name, **_changed(step, Step())}
     if step.runner is not None:
-        data["runner"] = _runner(step.runner.name, step.runner.options)
+        data["runner"] = _chosen(step.runner.name, step.runner.options)
     return data

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_hpo.blueprint.template import Template
 from airflow_hpo.errors import TrialInvalidError
 from airflow_hpo.model.job import Job
+from airflow_hpo.platforms import create_platform
+from airflow_hpo.platforms.base import Scene
 from airflow_hpo.report import write_text
 
 if TYPE_CHECKING:
@@ -51,25 +53,55 @@ def build_job(
     study: str,
     workspace: Path,
     options: Mapping[str, Any],
+    shared: Path | None = None,
 ) -> Job:
     """
-    Return the job of one step of *trial*, and write its parameter file.
+    Return the job of one step of *trial*, and write the files that it reads.
+
+    Args:
+        blueprint: Says how the step is run.
+
+        trial: Has the values.
+
+        step: One of the blueprint's.
+
+        study: The study's name.
+
+        workspace: Folder of the trial's files.
+
+        options: The runner's own settings.
+
+        shared: Folder of what all trials of the study need; by default the workspace.
 
     Raises:
-        TrialInvalidError: If the folder that the command starts in is missing.
+        TrialInvalidError: If the folder that the command starts in is missing,
+            or what the platform's code looks for.
+
+        TrialFailedError: If that cannot be had now.
     """
     checkpoint = workspace / "checkpoint"
     checkpoint.mkdir(parents=True, exist_ok=True)
     params_file = workspace / "params.json"
     write_text(params_file, json.dumps(dict(trial.configuration), indent=2) + "\n")
     resource = _resource(blueprint, trial)
+    workdir = _workdir(blueprint)
+    scene = Scene(
+        study=study,
+        trial=trial.number,
+        attempt=trial.attempt,
+        step=step.name,
+        configuration=trial.configuration,
+        workspace=workspace,
+        shared=shared or workspace,
+        workdir=Path(workdir) if workdir else workspace,
+    )
     return Job(
         study=study,
         trial=trial.number,
         attempt=trial.attempt,
         step=step.name,
         workspace=str(workspace),
-        workdir=_workdir(blueprint),
+        workdir=workdir,
         command=Template.parse(step.command).render(_template_values(blueprint, trial)),
         configuration=dict(trial.configuration),
         environment={
@@ -80,6 +112,7 @@ def build_job(
             "HPO_CHECKPOINT_DIR": str(checkpoint),
             "HPO_OUTPUT_DIR": str(workspace),
             **({} if resource is None else {"HPO_RESOURCE": str(resource)}),
+            **_surroundings(blueprint, scene),
             **blueprint.trial.environment,
         },
         timeout_s=blueprint.trial.timeout_s,
@@ -87,6 +120,11 @@ def build_job(
         options=dict(options),
         token=str(trial.started),
     )
+
+
+def _surroundings(blueprint: Blueprint, scene: Scene) -> Mapping[str, str]:
+    spec = blueprint.trial.platform
+    return {} if spec is None else create_platform(spec).prepare(scene)
 
 
 def _resource(blueprint: Blueprint, trial: Trial) -> float | None:

@@ -172,6 +172,7 @@ class TrialRun:
             study=self.study.name,
             workspace=folder,
             options=spec.options,
+            shared=study_folder(self._artifacts, self.study.name),
         )
         collector = create_collector(
             blueprint.trial.metrics,

@@ -22,6 +22,7 @@ __all__ = [
     "Execution",
     "MetricsSpec",
     "OnFailure",
+    "PlatformSpec",
     "PrunerSpec",
     "Resource",
     "Retries",
@@ -133,6 +134,15 @@ class RunnerSpec(Document):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+class PlatformSpec(Document):
+    """
+    Whose surroundings commands find, by name, with the platform's own options.
+    """
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
 class Retries(Document):
     """
     How often a trial is run again by itself.
@@ -207,6 +217,10 @@ class TrialSpec(Document):
 
         environment: Variables for every step.
 
+        platform:
+            Whose files and variables the commands look for; `None` for ours
+            alone.
+
         workdir:
             Folder the commands start in, relative to the blueprint's own
             folder; that folder itself by default.
@@ -225,6 +239,7 @@ class TrialSpec(Document):
     steps: tuple[Step, ...] = Field(min_length=1)
     runner: RunnerSpec = Field(default_factory=RunnerSpec)
     environment: dict[str, str] = Field(default_factory=dict)
+    platform: PlatformSpec | None = None
     workdir: str | None = None
     metrics: MetricsSpec = Field(default_factory=MetricsSpec)
     timeout_s: float | None = Field(default=None, gt=0)

@@ -16,6 +16,7 @@ from airflow_hpo.model.blueprint import (
     DagSpec,
     Execution,
     MetricsSpec,
+    PlatformSpec,
     PrunerSpec,
     Resource,
     Retries,
@@ -249,6 +250,14 @@ _runners = st.one_of(
     st.just(RunnerSpec(name="inline", options={"callable": "train:main"})),
 )
 
+_platforms = st.none() | st.builds(
+    lambda step, uris: PlatformSpec(
+        name="valohai", options={"step": step, "inputs": [{"name": "data", "uris": uris}]}
+    ),
+    _texts,
+    st.lists(_texts, max_size=2),
+)
+
 _metrics = st.one_of(
     st.just(MetricsSpec()),
     st.builds(lambda name: MetricsSpec(options={"resource": name}), _words),
@@ -290,6 +299,7 @@ def _trials(
         steps=draw(_steps(space, resource, planned=planned)),
         runner=draw(_runners),
         environment=draw(st.dictionaries(variables, _texts, max_size=2)),
+        platform=draw(_platforms),
         workdir=draw(st.none() | _words),
         metrics=draw(_metrics),
         timeout_s=draw(st.none() | _positive),

@@ -11,6 +11,7 @@ from airflow_hpo.blueprint.checks.space import name_hint
 from airflow_hpo.blueprint.template import Template
 from airflow_hpo.metrics import FORMATS
 from airflow_hpo.metrics import PLANNED as PLANNED_FORMATS
+from airflow_hpo.platforms import PLATFORMS
 from airflow_hpo.runners import PLANNED as PLANNED_RUNNERS
 from airflow_hpo.runners import RUNNERS
 
@@ -48,6 +49,7 @@ def check_trial(draft: Draft, problems: Problems) -> None:
         if template is not None:
             templates.append(template)
     _check_metrics(draft, problems)
+    _check_platform(draft, problems)
     if len(templates) == len(trial.steps):
         _warn_of_unused(templates, draft, problems)
 
@@ -82,6 +84,18 @@ def _check_metrics(draft: Draft, problems: Problems) -> None:
     )
     if collector_class is not None:
         check_options(collector_class.options_class, spec.options, path=path, problems=problems)
+
+
+def _check_platform(draft: Draft, problems: Problems) -> None:
+    spec = None if draft.trial is None else draft.trial.platform
+    if spec is None:
+        return
+    path = ("trial", "platform")
+    platform_class = load_named(
+        spec.name, table=PLATFORMS, planned=(), path=(*path, "name"), problems=problems
+    )
+    if platform_class is not None:
+        check_options(platform_class.options_class, spec.options, path=path, problems=problems)
 
 
 def _check_command(step: Step, path: Path, draft: Draft, problems: Problems) -> Template | None:

@@ -13,6 +13,7 @@ from airflow_hpo.model.blueprint import (
     DagSpec,
     Execution,
     MetricsSpec,
+    PlatformSpec,
     PrunerSpec,
     Resource,
     Retries,
@@ -224,6 +225,8 @@ def _trial(
     path = ("trial",)
     if "runner" in keys:
         values["runner"] = RunnerSpec(**_with_options(keys["runner"], "name"))
+    if "platform" in keys:
+        values["platform"] = PlatformSpec(**_with_options(keys["platform"], "name"))
     if "metrics" in keys:
         values["metrics"] = MetricsSpec(**_with_options(keys["metrics"], "format"))
     if "retries" in keys:

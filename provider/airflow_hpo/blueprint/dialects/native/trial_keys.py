@@ -105,6 +105,13 @@ TRIAL = Record(
             ),
             "Variables for every step.",
         ),
+        "platform": Key(
+            Either(
+                text=Text(examples=("valohai",)),
+                other=named("name", "The platform; its options stand beside it.", "valohai"),
+            ),
+            "Whose files and variables the commands look for: a platform's name, or a mapping.",
+        ),
         "workdir": Key(
             Text(), "Folder the commands start in, relative to the blueprint's own folder."
         ),
