@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_hpo.driver.job import build_job
-from airflow_hpo.driver.workspace import claim_folder, trial_folder
+from airflow_hpo.driver.workspace import claim_folder, study_folder, trial_folder
 from airflow_hpo.errors import TrialError, TrialInvalidError
 from airflow_hpo.metrics import create_collector, final_metrics, judge
 from airflow_hpo.model.trial import Failure, Outcome, TrialState
