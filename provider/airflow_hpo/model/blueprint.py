@@ -22,6 +22,7 @@ __all__ = [
     "Execution",
     "MetricsSpec",
     "OnFailure",
+    "Placement",
     "PlatformSpec",
     "PrunerSpec",
     "Resource",
@@ -102,29 +103,6 @@ class Execution(Document):
     concurrency: int | None = Field(default=None, ge=1)
 
 
-class Resource(Document):
-    """
-    What one trial spends and can be given more of.
-
-    Args:
-        name: Its name in commands: ``{epochs}``.
-
-        min: Least resource of a trial (*r*).
-
-        max: Most (*R*).
-    """
-
-    name: str = Field(min_length=1)
-    min: float = Field(gt=0)
-    max: float = Field(gt=0)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Resource:
-        if self.min > self.max:
-            raise ValueError(f"min must not exceed max, got min={self.min:g}, max={self.max:g}")
-        return self
-
-
 class RunnerSpec(Document):
     """
     Where jobs run, by name, with the runner's own options.
@@ -141,6 +119,101 @@ class PlatformSpec(Document):
 
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Placement(Document):
+    """
+    Where the trials of the upper rungs run; what it leaves out is the step's own.
+
+    Args:
+        at_least: It holds for trials that are given so much of the resource, up
+            to where another one begins.
+
+        runner: Overrides the step's runner.
+
+        gpus: Devices each trial needs; fractions share one.
+
+        pool: Airflow pool their tasks take slots of.
+
+        pool_slots: How many.
+
+        queue: Airflow queue that routes their tasks.
+
+        executor: Airflow executor that runs their tasks.
+
+        priority_weight: Airflow priority of their tasks.
+    """
+
+    at_least: float = Field(gt=0)
+    runner: RunnerSpec | None = None
+    gpus: float = Field(default=0, ge=0)
+    pool: str | None = None
+    pool_slots: int | None = Field(default=None, ge=1)
+    queue: str | None = None
+    executor: str | None = None
+    priority_weight: int | None = Field(default=None, ge=1)
+
+
+class Resource(Document):
+    """
+    What one trial spends and can be given more of.
+
+    Args:
+        name: Its name in commands: ``{epochs}``.
+
+        min: Least resource of a trial (*r*).
+
+        max: Most (*R*).
+
+        type: Whether trials are given whole numbers of it; by default they
+            are where both bounds are whole.
+
+        rungs: Where trials run that are given so much of it.
+    """
+
+    name: str = Field(min_length=1)
+    min: float = Field(gt=0)
+    max: float = Field(gt=0)
+    type: Literal["int", "float"] | None = None
+    rungs: tuple[Placement, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """
+        Whether trials are given whole numbers of it.
+        """
+        if self.type is not None:
+            return self.type == "int"
+        return self.min.is_integer() and self.max.is_integer()
+
+    def placement(self, amount: float | None) -> Placement | None:
+        """
+        Return where a trial runs that is given *amount*; `None` for all of it.
+        """
+        amount = self.max if amount is None else amount
+        found = [each for each in self.rungs if each.at_least <= amount]
+        return max(found, key=lambda each: each.at_least, default=None)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Resource:
+        if self.min > self.max:
+            raise ValueError(f"min must not exceed max, got min={self.min:g}, max={self.max:g}")
+        if self.type == "int" and not (self.min.is_integer() and self.max.is_integer()):
+            raise ValueError(
+                "min and max must be whole numbers where type is int, "
+                f"got min={self.min:g}, max={self.max:g}"
+            )
+        return self
+
+    @field_validator("rungs")
+    @classmethod
+    def _unlike(cls, rungs: tuple[Placement, ...]) -> tuple[Placement, ...]:
+        levels = [each.at_least for each in rungs]
+        twice = sorted({level for level in levels if levels.count(level) > 1})
+        if twice:
+            got = ", ".join(f"{level:g}" for level in twice)
+            raise ValueError(f"at_least must differ from rung to rung, got {got} twice")
+        return rungs
 
 
 class Retries(Document):
@@ -243,7 +316,7 @@ class TrialSpec(Document):
     workdir: str | None = None
     metrics: MetricsSpec = Field(default_factory=MetricsSpec)
     timeout_s: float | None = Field(default=None, gt=0)
-    grace_s: float = Field(default=10.0, ge=0)
+    grace_s: float = Field(default=5.0, ge=0)
     retries: Retries = Field(default_factory=Retries)
     on_failure: OnFailure = "continue"
 

@@ -244,13 +244,20 @@ def largest_start(trials: int, scale: Scale) -> int:
     return low
 
 
-def asynchronous(trials: int, scale: Scale) -> Bracket:
+def asynchronous(trials: int, scale: Scale, *, configurations: int | None = None) -> Bracket:
     """
     Return the rungs of asynchronous halving after *trials* trials, at the most.
 
     Promotions come as early as can be here: one at a time, each trial measured
     before the next is chosen. Whatever runs side by side is promoted later, so
     no order in which trials end spends more.
+
+    Args:
+        trials: The budget, promotions counted.
+
+        scale: The resource.
+
+        configurations: How many the space has, if that is known.
 
     Source:
         Li et al. (2020), "A System for Massively Parallel Hyperparameter
@@ -265,6 +272,8 @@ def asynchronous(trials: int, scale: Scale) -> Bracket:
         else:
             low = middle + 1
     counts, before = (_chain(start, scale, len(resources)) for start in (low, max(low - 1, 0)))
+    if configurations is not None and configurations < low:
+        counts = _chain(configurations, scale, len(resources))
     excess = sum(counts) - trials
     # The last new trial may set off promotions up to the top; they are cut
     # short from the top.

@@ -109,12 +109,23 @@ def best_trial(objectives: Sequence[Objective], trials: Iterable[Trial]) -> Tria
     """
     Return the complete trial with the smallest loss of the first objective.
 
-    The lowest number wins a tie. With several objectives the Pareto front is
-    the answer to ask for; this is then the best by the first one.
+    The lowest number wins a tie. Where trials are given different amounts of
+    a resource, those that were given the most are compared: the others' values
+    say how they would go on, not how good they are. With several objectives
+    the Pareto front is the answer to ask for; this is then the best by the
+    first one.
     """
-    complete = (trial for trial in trials if trial.is_complete and trial.values)
+    complete = [trial for trial in trials if trial.is_complete and trial.values]
+    most = max((_amount(trial) for trial in complete), default=math.inf)
     return min(
-        complete,
+        (trial for trial in complete if _amount(trial) == most),
         key=lambda trial: (loss(objectives, trial.values or ()), trial.number),
         default=None,
     )
+
+
+def _amount(trial: Trial) -> float:
+    """
+    Return the resource of a trial; who was told no limit has all of it.
+    """
+    return math.inf if trial.resource is None else trial.resource

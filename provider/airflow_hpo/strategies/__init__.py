@@ -4,6 +4,7 @@ Strategies: (space, history) -> suggestions. Pure functions, one file each.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_hpo.model.registry import Table
@@ -35,20 +36,17 @@ STRATEGIES = Table(
         "hyperopt_random": "airflow_hpo.strategies.hyperopt:HyperoptRandomStrategy",
         "hyperopt_anneal": "airflow_hpo.strategies.hyperopt:HyperoptAnnealStrategy",
         "hyperopt_mix": "airflow_hpo.strategies.hyperopt:HyperoptMixStrategy",
+        "halving": "airflow_hpo.strategies.halving:HalvingStrategy",
+        "hyperband": "airflow_hpo.strategies.hyperband:HyperbandStrategy",
+        "bohb": "airflow_hpo.strategies.bohb:BohbStrategy",
+        "asha": "airflow_hpo.strategies.asha:AshaStrategy",
     },
     group="airflow_hpo.strategies",
 )
 
 # Names of the native dialect whose strategies are not built yet: refused as
 # such, rather than as a typing error.
-PLANNED = frozenset(
-    {
-        "hyperband",
-        "bohb",
-        "asha",
-        "halving",
-    }
-)
+PLANNED: frozenset[str] = frozenset()
 
 
 def create_strategy(
@@ -69,6 +67,9 @@ def create_strategy(
     """
     strategy_class = STRATEGIES.load(spec.name)
     options = strategy_class.options_class.model_validate(spec.options)
+    if strategy_class.support.multi_fidelity:
+        places_points: Strategy = strategy_class(options, replace(setting, points=tuple(points)))
+        return places_points
     strategy: Strategy = strategy_class(options, setting)
     if not points:
         return strategy

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_hpo.model.objective import Objective
     from airflow_hpo.model.space import Space
     from airflow_hpo.model.trial import Suggestion, Trial
+    from airflow_hpo.model.values import Configuration
 
 __all__ = ["Extra", "Options", "Setting", "Strategy", "Support"]
 
@@ -42,12 +43,16 @@ class Setting:
         startup_trials: So many first trials, by number, are random.
 
         resource: Bounds of the resource, for multi-fidelity strategies.
+
+        points: Configurations tried first, for strategies that place them
+            themselves; the others never see them.
     """
 
     objectives: tuple[Objective, ...]
     trials: int
     startup_trials: int = 20
     resource: Resource | None = None
+    points: tuple[Configuration, ...] = ()
 
 
 class Extra(Document):

@@ -22,6 +22,7 @@ __all__ = [
     "PointsFirst",
     "configuration_problems",
     "distinct_points",
+    "from_point",
     "point_problems",
     "points_problems",
 ]
@@ -78,7 +79,7 @@ class PointsFirst:
             if number >= len(points):
                 found += self.strategy.suggest(space, history, count - len(found), seed=seed)
                 break
-            suggestion = _from_point(space, points[number], history, number, seed=seed)
+            suggestion = from_point(space, points[number], history, number, seed=seed)
             proposed = (
                 [suggestion] if suggestion else self.strategy.suggest(space, history, 1, seed=seed)
             )
@@ -166,7 +167,7 @@ def _problems(space: Space, point: Configuration, index: int) -> Iterator[Proble
         yield Problem(f"points.{index}", message)
 
 
-def _from_point(
+def from_point(
     space: Space, point: Configuration, history: Sequence[Trial], number: int, *, seed: int
 ) -> Suggestion | None:
     """

@@ -1,0 +1,58 @@
+"""
+Successive halving: one bracket, from many trials on little to one on all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from airflow_hpo.model.ladder import Bracket, halving, largest_start
+from airflow_hpo.strategies._ladder import Ladder, LadderOptions
+
+if TYPE_CHECKING:
+    from airflow_hpo.model.space import Space
+    from airflow_hpo.strategies.base import Options
+
+__all__ = ["HalvingOptions", "HalvingStrategy"]
+
+
+class HalvingOptions(LadderOptions):
+    """
+    Options of successive halving.
+
+    Args:
+        start: Trials of the first rung; by default as many as the budget has
+            room for, promoted ones counted.
+    """
+
+    start: int | None = Field(default=None, ge=1)
+
+
+class HalvingStrategy(Ladder):
+    """
+    Runs many trials on the least resource, and the best of each rung on more.
+
+    Rung *k* spends ``min * eta**k``, the last the maximum. One trial in *eta*
+    moves up once its whole rung has ended; at least one reaches the top.
+    """
+
+    name: ClassVar[str] = "halving"
+    options_class: ClassVar[type[Options]] = HalvingOptions
+    options: HalvingOptions
+
+    def brackets(self, space: Space) -> tuple[Bracket, ...]:
+        """
+        Return the one bracket.
+        """
+        scale, known = self.scale(), self.configurations(space)
+        start = self.options.start or largest_start(self.setting.trials, scale)
+        start = start if known is None else min(start, known)
+        return (halving(start, scale),) if start else ()
+
+    def needed(self, space: Space) -> int:
+        """
+        Return how many trials it takes to reach the top, or the start that is asked for.
+        """
+        return super().needed(space) if self.options.start else len(self.scale().upwards())
