@@ -11,7 +11,10 @@ from airflow_hpo.model.stop import Stop
 from airflow_hpo.model.trial import Outcome, Trial
 from airflow_hpo.model.values import Value
 
-__all__ = ["Attempt", "Event", "StudyRecord", "StudySummary"]
+__all__ = ["NOTES", "Attempt", "Event", "StudyRecord", "StudySummary"]
+
+NOTES = ("warm_started", "space_changed")
+"""What is noted about a study once and for all: kinds of events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,9 @@ class Event:
         kind:
             ``created``, ``asked``, ``started``, ``finished``, ``superseded``
             (a new attempt took the place of an outcome), ``finished_late`` (an
-            attempt that is no longer the latest ended), ``stopped`` or
-            ``reopened``.
+            attempt that is no longer the latest ended), ``stopped``,
+            ``reopened``, ``redefined`` (with the definition as it was before)
+            or one of `NOTES`.
 
         time: Seconds since the epoch, UTC.
 
@@ -81,6 +85,8 @@ class StudyRecord:
         stop: Why it ended; `None` while it may go on.
 
         plan: What was planned when it began, JSON-compatible.
+
+        notes: What was noted once and for all, by kind.
     """
 
     name: str
@@ -90,6 +96,7 @@ class StudyRecord:
     trials: tuple[Trial, ...] = ()
     stop: Stop | None = None
     plan: Mapping[str, Value] = field(default_factory=dict)
+    notes: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

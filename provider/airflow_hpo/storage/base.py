@@ -4,9 +4,10 @@ What a storage is: the study journal, and its contract in words.
 * **Nothing told is ever lost.** A call that returned is durable, whichever
   process is killed next.
 * **Idempotent.** `create` and `append` with the same key, `start` with the same
-  attempt key, `measure` with the same positions and `finish` with the same
-  outcome are no-ops the second time and return the same study, trials or
-  attempt as the first time, as they stand by then.
+  attempt key, `measure` with the same positions, `finish` with the same
+  outcome, `redefine` with the same definition and `note` with the same kind
+  are no-ops the second time and return the same study, trials, attempt or note
+  as the first time, as they stand by then.
 * **Atomic.** `append` runs *propose* and records its answer as one step: two
   callers at once get different trials, numbered without a gap.
 * **Supersede, never overwrite.** A new attempt at a final trial makes it
@@ -70,6 +71,28 @@ class Storage(Protocol):
 
         Raises:
             StudyNotFoundError: If there is none.
+        """
+
+    def redefine(self, study: str, definition: Mapping[str, Value]) -> None:
+        """
+        Put *definition* in the place of the one that the study has.
+
+        The old one stays on record, as an event.
+        """
+
+    def note(
+        self, study: str, kind: str, make: Callable[[], Mapping[str, Value]]
+    ) -> Mapping[str, Value]:
+        """
+        Keep something about a study once and for all, and return what is kept.
+
+        Args:
+            study: Its name.
+
+            kind: One of `airflow_hpo.model.record.NOTES`.
+
+            make: What to keep; not called where something is kept already.
+                If it raises, nothing is kept.
         """
 
     def studies(self) -> Sequence[StudySummary]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -116,6 +116,33 @@ class MemoryStorage:
                     for trial in trials
                 ]
             return replace(found.record, trials=tuple(trials))
+
+    def redefine(self, study: str, definition: Mapping[str, Value]) -> None:
+        """
+        See `Storage.redefine`.
+        """
+        new = codec.copy(definition)
+        with self._lock:
+            found = self._find(study)
+            old = found.record.definition
+            if codec.dump(old, sort_keys=True) != codec.dump(new, sort_keys=True):
+                found.record = replace(found.record, definition=new)
+                found.events.append(rules.redefined(old, now=time.time()))
+
+    def note(
+        self, study: str, kind: str, make: Callable[[], Mapping[str, Value]]
+    ) -> Mapping[str, Value]:
+        """
+        See `Storage.note`.
+        """
+        rules.check_note(kind)
+        with self._lock:
+            found = self._find(study)
+            if kind not in found.record.notes:
+                event = Event(kind, time.time(), data=codec.copy(make()))
+                found.record = replace(found.record, notes={**found.record.notes, kind: event.data})
+                found.events.append(event)
+            return found.record.notes[kind]
 
     def studies(self) -> Sequence[StudySummary]:
         """

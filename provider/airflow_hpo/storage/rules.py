@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from airflow_hpo.errors import StudyError, StudyNotFoundError
-from airflow_hpo.model.record import Attempt, Event
+from airflow_hpo.model.record import NOTES, Attempt, Event
 from airflow_hpo.model.registry import did_you_mean
 from airflow_hpo.model.stop import Stop
 from airflow_hpo.model.trial import (
@@ -32,6 +32,7 @@ __all__ = [
     "begin_events",
     "check_key",
     "check_measure",
+    "check_note",
     "check_study",
     "end",
     "end_event",
@@ -41,6 +42,7 @@ __all__ = [
     "missing_trial",
     "new_trials",
     "of_attempt",
+    "redefined",
     "settle",
     "stop_event",
 ]
@@ -298,6 +300,21 @@ def end_event(trial: Trial, outcome: Outcome, *, attempt: Attempt, now: float) -
         }
     late = attempt.attempt != trial.attempt
     return Event("finished_late" if late else "finished", now, trial.number, codec.copy(data))
+
+
+def check_note(kind: str) -> None:
+    """
+    Refuse a kind that no study would be loaded with.
+    """
+    if kind not in NOTES:
+        raise ValueError(f"a note must be one of {', '.join(NOTES)}, got {kind!r}")
+
+
+def redefined(definition: Mapping[str, Value], *, now: float) -> Event:
+    """
+    Return the event of another definition taking the place of *definition*.
+    """
+    return Event("redefined", now, data={"definition": definition})
 
 
 def stop_event(stop: Stop | None, *, now: float) -> Event:

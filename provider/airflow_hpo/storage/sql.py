@@ -4,7 +4,7 @@ The study journal in a SQL database: SQLite for one machine, else PostgreSQL.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_hpo.storage import codec, rules
@@ -90,6 +90,26 @@ class SqlStorage:
         return self._database.read(
             lambda connection: work.load(connection, study, measurements=measurements)
         )
+
+    def redefine(self, study: str, definition: Mapping[str, Value]) -> None:
+        """
+        See `Storage.redefine`.
+        """
+        text = codec.dump(definition)
+        self._database.write(lambda connection: work.redefine(connection, study, text))
+
+    def note(
+        self, study: str, kind: str, make: Callable[[], Mapping[str, Value]]
+    ) -> Mapping[str, Value]:
+        """
+        See `Storage.note`.
+        """
+        rules.check_note(kind)
+        known = self._database.read(lambda connection: work.noted(connection, study, kind))
+        if known is not None:
+            return known
+        data = codec.copy(make())
+        return self._database.write(lambda connection: work.note(connection, study, kind, data))
 
     def studies(self) -> Sequence[StudySummary]:
         """

@@ -35,7 +35,9 @@ __all__ = [
     "MEASURED",
     "MEASUREMENTS",
     "NAMES",
+    "NOTED",
     "ONCE",
+    "REDEFINE",
     "STATES",
     "STOP",
     "STUDY",
@@ -149,6 +151,12 @@ ONCE = select(event.c.data).where(
     event.c.study_id == bindparam("study_id"), event.c.once == bindparam("once")
 )
 
+# What was noted about a study once and for all.
+NOTED = select(event.c.kind, event.c.data).where(
+    event.c.study_id == bindparam("study_id"),
+    event.c.once.in_(bindparam("digests", expanding=True)),
+)
+
 # A line per study and state, newest study first.
 STATES = (
     select(
@@ -193,10 +201,10 @@ END_ATTEMPT = (
     )
     .values(_END)
 )
-STOP = (
-    update(study)
-    .where(study.c.id == bindparam("_study_id"))
-    .values({name: bindparam(name) for name in ("stop_rule", "stop_reason", "stop_trial")})
+_THIS_STUDY = update(study).where(study.c.id == bindparam("_study_id"))
+REDEFINE = _THIS_STUDY.values(definition=bindparam("definition"))
+STOP = _THIS_STUDY.values(
+    {name: bindparam(name) for name in ("stop_rule", "stop_reason", "stop_trial")}
 )
 
 # Children first.
@@ -211,16 +219,18 @@ DELETE = (
 _STATES = {state.value: state for state in TrialState}
 
 
-def digest(key: str) -> str:
+def digest(key: str, *, of: str = "asked") -> str:
     """
-    Return what stands for an ask's *key* in the index.
+    Return what stands for the *key* of an ask, or of something else, in the index.
     """
-    return sha256(f"asked:{key}".encode()).hexdigest()
+    return sha256(f"{of}:{key}".encode()).hexdigest()
 
 
-def to_record(row: Row[Any], trials: Iterable[Trial]) -> StudyRecord:
+def to_record(
+    row: Row[Any], trials: Iterable[Trial], notes: Iterable[tuple[str, str]]
+) -> StudyRecord:
     """
-    Return the study in *row*.
+    Return the study in *row*; *notes* are pairs of a kind and JSON text.
     """
     return StudyRecord(
         name=row.name,
@@ -230,6 +240,7 @@ def to_record(row: Row[Any], trials: Iterable[Trial]) -> StudyRecord:
         trials=tuple(trials),
         stop=to_stop(row),
         plan=codec.parse(row.plan),
+        notes={kind: codec.parse(data) for kind, data in notes},
     )
 
 

@@ -8,14 +8,14 @@ anybody hearing of it: it then finds what it did, and does nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
 
 from airflow_hpo.errors import StudyNotFoundError
-from airflow_hpo.model.record import Attempt, Event, StudyRecord, StudySummary
+from airflow_hpo.model.record import NOTES, Attempt, Event, StudyRecord, StudySummary
 from airflow_hpo.model.trial import TrialState
 from airflow_hpo.storage import codec, rules, schema
 from airflow_hpo.storage import sql_rows as rows
@@ -24,6 +24,7 @@ from airflow_hpo.storage.sql_url import show_url
 if TYPE_CHECKING:
     from airflow_hpo.model.stop import Stop
     from airflow_hpo.model.trial import Measurement, Outcome, Suggestion, Trial
+    from airflow_hpo.model.values import Value
 
 __all__ = [
     "Asked",
@@ -39,6 +40,9 @@ __all__ = [
     "load",
     "measure",
     "measurements",
+    "note",
+    "noted",
+    "redefine",
     "start",
     "stop",
     "studies",
@@ -114,14 +118,49 @@ def load(connection: Connection, study: str, *, measurements: bool = False) -> S
 def _record(connection: Connection, study: Row[Any], *, measurements: bool) -> StudyRecord:
     place = {"study_id": study.id}
     found = connection.execute(rows.TRIALS, place).all()
+    notes = connection.execute(rows.NOTED, {**place, "digests": _NOTE_DIGESTS}).tuples().all()
     if not measurements:
-        return rows.to_record(study, map(rows.to_trial, found))
+        return rows.to_record(study, map(rows.to_trial, found), notes)
     measured: dict[int, list[Measurement]] = {}
     for number, *row in connection.execute(rows.STUDY_MEASUREMENTS, place):
         measured.setdefault(number, []).append(rows.to_measurement(row))
-    return rows.to_record(
-        study, (rows.to_trial(row, tuple(measured.get(row[0], ()))) for row in found)
-    )
+    trials = (rows.to_trial(row, tuple(measured.get(row[0], ()))) for row in found)
+    return rows.to_record(study, trials, notes)
+
+
+_NOTE_DIGESTS = [rows.digest(kind, of="noted") for kind in NOTES]
+
+
+def redefine(connection: Connection, study: str, definition: str) -> None:
+    """
+    Put *definition*, JSON text, in the place of the one that *study* has.
+    """
+    found = _find(connection, study, lock=True)
+    old, new = codec.parse(found.definition), codec.parse(definition)
+    if codec.dump(old, sort_keys=True) != codec.dump(new, sort_keys=True):
+        connection.execute(rows.REDEFINE, {"_study_id": found.id, "definition": definition})
+        _keep_events(connection, found.id, [rules.redefined(old, now=time.time())])
+
+
+def noted(connection: Connection, study: str, kind: str) -> Mapping[str, Value] | None:
+    """
+    Return what is noted under *kind*; `None` if nothing is.
+    """
+    place = {"study_id": _find(connection, study).id, "once": rows.digest(kind, of="noted")}
+    found = connection.scalar(rows.ONCE, place)
+    return None if found is None else codec.parse(found)
+
+
+def note(
+    connection: Connection, study: str, kind: str, data: Mapping[str, Value]
+) -> Mapping[str, Value]:
+    """
+    Keep *data* under *kind*, unless something is there, and return what is.
+    """
+    event = Event(kind, time.time(), data=data)
+    row = rows.event_row(event, _find(connection, study).id, once=rows.digest(kind, of="noted"))
+    connection.execute(_insert_new(connection, schema.event), row)
+    return noted(connection, study, kind) or {}
 
 
 def studies(connection: Connection) -> tuple[StudySummary, ...]:

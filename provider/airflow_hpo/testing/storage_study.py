@@ -86,6 +86,8 @@ _CALLS: dict[str, Callable[[Storage], object]] = {
     "attempts": lambda storage: storage.attempts("studio", 0),
     "finish": lambda storage: storage.finish("studio", 0, Outcome(TrialState.FAILED), attempt=0),
     "stop": lambda storage: storage.stop("studio", _STOP),
+    "redefine": lambda storage: storage.redefine("studio", {}),
+    "note": lambda storage: storage.note("studio", "warm_started", dict),
     "events": lambda storage: storage.events("studio"),
     "delete": lambda storage: storage.delete("studio"),
 }

@@ -25,6 +25,7 @@ from airflow_hpo.testing.processes import let_go, run_together, start_process
 from airflow_hpo.testing.storage_asking import AskingContract
 from airflow_hpo.testing.storage_attempts import AttemptContract
 from airflow_hpo.testing.storage_measures import MeasureContract
+from airflow_hpo.testing.storage_notes import NoteContract
 from airflow_hpo.testing.storage_outcomes import OutcomeContract
 from airflow_hpo.testing.storage_study import StudyContract
 from airflow_hpo.testing.storage_tasks import make_study
@@ -35,7 +36,12 @@ _PROCESSES = 8
 
 
 class StorageContract(
-    StudyContract, AskingContract, AttemptContract, OutcomeContract, MeasureContract
+    StudyContract,
+    NoteContract,
+    AskingContract,
+    AttemptContract,
+    OutcomeContract,
+    MeasureContract,
 ):
     """
     What every storage promises; see `airflow_hpo.storage.base`.
