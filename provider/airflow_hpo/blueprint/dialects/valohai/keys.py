@@ -126,6 +126,33 @@ class _Scalar(Shape):
         return {"type": "number" if self.numeric else ["string", "number", "boolean"]}
 
 
+@dataclass(frozen=True)
+class _Listed(Shape):
+    """
+    A list of one shape; a single one may stand without brackets.
+    """
+
+    item: Shape
+
+    def read(self, value: Value, path: Path, problems: Problems) -> Any:  # noqa: ANN401
+        """
+        Return a list either way; what was refused is left out.
+        """
+        if not isinstance(value, list):
+            found = [self.item.read(value, path, problems)]
+        else:
+            found = [
+                self.item.read(item, (*path, index), problems) for index, item in enumerate(value)
+            ]
+        return [item for item in found if item is not BROKEN]
+
+    def schema(self) -> dict[str, Any]:
+        """
+        Return the JSON Schema of the value.
+        """
+        return {"anyOf": [self.item.schema(), ListOf(self.item).schema()]}
+
+
 _NUMBER = _Scalar(numeric=True)
 _ANY_TEXT = Text(empty=True)
 
@@ -231,6 +258,26 @@ _VARIABLE = Record(
     },
 )
 
+_URIS = _Listed(Text())
+
+_INPUT = Record(
+    {
+        "name": Key(
+            Text(pattern=r"[^/\0]{1,64}", rule="at most 64 characters and no slash"),
+            "Of its folder.",
+            required=True,
+        ),
+        "default": Key(_URIS, "Where its files are."),
+        "optional": Key(Flag(), "Whether it may be empty."),
+        "description": Key(_ANY_TEXT, "What it is for."),
+        "filename": Key(Text(pattern=r"[^/\0]+", rule="a file's name"), "What the file is called."),
+        "keep-directories": Key(
+            Either(text=OneOf(("none", "full", "suffix")), other=Flag()), "Whether folders stay."
+        ),
+        "download": Key(OneOf(("always", "on-demand")), "When it is fetched; here always before."),
+    }
+)
+
 _DURATION = Either(text=Text(convert=seconds_of), other=Whole(least=1))
 
 STEP = Record(
@@ -250,7 +297,7 @@ STEP = Record(
         "icon": Key(_ANY_TEXT, "Shown beside it."),
         "category": Key(_ANY_TEXT, "Where it is listed."),
         "outputs": Key(ListOf(Anything()), "What it writes."),
-        "inputs": Key(ListOf(Anything()), "What it reads."),
+        "inputs": Key(ListOf(_INPUT), "What it reads."),
         "stop-condition": Key(Text(), "Expression that ends one execution."),
         **{
             name: Key(Anything(), "Of the platform.")
@@ -282,6 +329,7 @@ NOTE = Record(
         "direction": Key(OneOf(("minimize", "maximize")), "Instead of a target value."),
         "seed": Key(Whole(least=0, below=2**63), "Of the whole study."),
         "runner": Key(_RUNNER, "Where commands run, instead of the step's image."),
+        "inputs": Key(MapOf(_URIS), "Where inputs are, instead of where the step says."),
     },
 )
 """Our own item of the file, which Valohai passes over: ``- hpo: {task: NAME}``."""

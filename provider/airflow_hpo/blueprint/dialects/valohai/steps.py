@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_hpo.blueprint.dialects.base import build
 from airflow_hpo.blueprint.dialects.valohai.commands import Script, join, pattern_problem
 from airflow_hpo.blueprint.dialects.valohai.declared import Declared
+from airflow_hpo.blueprint.dialects.valohai.surroundings import platform_of
 from airflow_hpo.blueprint.problems import show
 from airflow_hpo.blueprint.shapes import BROKEN
 from airflow_hpo.model.blueprint import RunnerSpec, Step, TrialSpec
@@ -25,7 +26,6 @@ __all__ = ["declared_of", "say_unsupported", "trial_of"]
 
 # Without these an execution would not be what it is meant to be.
 _REFUSED = {
-    "inputs": "input files are",
     "stop-condition": "a condition that ends single executions is",
     "environment-variable-groups": "groups of environment variables are",
     "mounts": "mounts are",
@@ -40,7 +40,6 @@ _PASSED_OVER = {
     "no-output-timeout": "ending silent executions is",
     "autorestart": "autorestart is",
     "upload-store": "an upload store is",
-    "outputs": "collecting output files is",
 }
 
 
@@ -136,6 +135,7 @@ def trial_of(
         "steps": (Step(command=command),),
         "on_failure": on_failure,
         "environment": _environment(step, problems),
+        "platform": platform_of(step, fillings, note=note, problems=problems),
     }
     if "time-limit" in step.keys:
         values["timeout_s"] = step.keys["time-limit"]
@@ -186,8 +186,9 @@ def _warn_of_unmentioned(
     if names and script.mentioned.isdisjoint(names) and not problems.errors:
         problems.warn(
             (*step.path, "command"),
-            f"mentions no parameter that varies ({', '.join(names)}); nothing is appended",
-            hint="write {parameters} where they belong",
+            f"mentions no parameter that varies ({', '.join(names)}); nothing is appended, "
+            "they are in the config files only",
+            hint="write {parameters} where they belong, unless the code reads the files",
         )
 
 
