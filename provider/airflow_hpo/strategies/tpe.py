@@ -14,6 +14,7 @@ from airflow_hpo.strategies._model import Counts, Startup, suggest_by_model
 from airflow_hpo.strategies.base import Options, Setting, Support
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
     from optuna.samplers import TPESampler
 
     from airflow_hpo.model.space import Space
@@ -113,16 +114,19 @@ class TpeStrategy:
         from airflow_hpo.strategies._optuna import OptunaModel
 
         conditional = any(parameter.when for parameter in space.parameters)
+        common: dict[str, BaseDistribution] = {}
         model = OptunaModel(
             space,
             self.setting.objectives,
             history,
-            make_sampler=lambda seed: self._sampler(seed, conditional=conditional),
+            make_sampler=lambda seed: self._sampler(seed, common, conditional=conditional),
         )
         return model if model.teaches else None
 
-    def _sampler(self, seed: int, *, conditional: bool) -> TPESampler:
-        from optuna.samplers import TPESampler
+    def _sampler(
+        self, seed: int, common: dict[str, BaseDistribution], *, conditional: bool
+    ) -> TPESampler:
+        from airflow_hpo.strategies._optuna_tpe import BatchTpeSampler
 
         multivariate = self.options.multivariate
         if multivariate is None:
@@ -130,7 +134,8 @@ class TpeStrategy:
         group = self.options.group
         if group is None:
             group = conditional and multivariate
-        return TPESampler(
+        return BatchTpeSampler(
+            common,
             seed=seed,
             n_startup_trials=0,  # ours come before, and count their own way
             multivariate=multivariate or group,
