@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,8 +110,8 @@ class _Crashes:
         """
         Return whether the latest run goes on.
         """
-        self.stack.check()
-        return self.stack.run(_DAG, self.runs[-1])["state"] in {"queued", "running"}
+        state = self._ask(lambda: self.stack.run(_DAG, self.runs[-1])["state"])
+        return state in {"queued", "running"}
 
     def await_moment(self, moment: str) -> dict[str, Any] | None:
         """
@@ -126,7 +126,14 @@ class _Crashes:
 
     def _instances(self) -> list[dict[str, Any]]:
         path = f"/dags/{_DAG}/dagRuns/{self.runs[-1]}/taskInstances"
-        return self.stack.get(path, state="running", limit=20)["task_instances"]
+        found = self._ask(lambda: self.stack.get(path, state="running", limit=20))
+        return found["task_instances"]
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        """
+        Return what *question* returns once an api-server that was killed answers again.
+        """
+        return self.stack.until(question, timeout=120, what="the api-server must answer")
 
     def _is_at(self, instance: dict[str, Any], moment: str) -> bool:
         name = instance["task_id"].rpartition(".")[2]
