@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 import pytest
 
+from airflow_hpo.errors import StudyNotFoundError
 from airflow_hpo.model.trial import TrialState
 from airflow_hpo.storage import open_storage
 from airflow_hpo.study import Study
@@ -94,7 +95,11 @@ class _Crashes:
         """
         Remember every value that is told by now.
         """
-        for trial in self.study.record().trials:
+        try:
+            trials = self.study.record().trials
+        except StudyNotFoundError:  # the very first task has not come so far
+            return
+        for trial in trials:
             if trial.state is TrialState.COMPLETE:
                 self.told[self.runs[-1], trial.number] = trial.values
 
