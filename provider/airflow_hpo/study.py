@@ -7,27 +7,31 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from airflow_hpo.errors import StudyError
 from airflow_hpo.model.blueprint import Blueprint
+from airflow_hpo.model.decision import decide, reached
 from airflow_hpo.model.objective import best_trial
-from airflow_hpo.model.stop import Stop, decide
-from airflow_hpo.model.trial import TrialState
+from airflow_hpo.model.stop import Stop
+from airflow_hpo.model.trial import Failure, TrialState
 from airflow_hpo.model.values import canonical
-from airflow_hpo.strategies import strategy_for
+from airflow_hpo.strategies import STRATEGIES, strategy_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from airflow_hpo.model.blueprint import Retries
+    from airflow_hpo.model.ladder import Place
     from airflow_hpo.model.record import StudyRecord
     from airflow_hpo.model.trial import Measurement, Outcome, Suggestion, Trial
     from airflow_hpo.model.values import Value
     from airflow_hpo.storage.base import Storage
 
-__all__ = ["Study"]
+__all__ = ["Study", "awaits_retry"]
 
 
 class Study:
@@ -110,13 +114,20 @@ class Study:
         """
         return self.storage.load(self.name, measurements=measurements)
 
-    def ask(self, count: int, *, key: str) -> tuple[Trial, ...]:
+    def ask(self, count: int, *, key: str, only: Place | None = None) -> tuple[Trial, ...]:
         """
         Return up to *count* new trials, or again those that *key* got before.
 
         Fewer come back, or none, once the budget is spent or the study has
-        ended. Where the strategy has nothing further to try, the study ends
-        with that reason.
+        ended, and from a ladder while a rung is not whole. Where the strategy
+        has nothing further to try, the study ends with that reason.
+
+        Args:
+            count: How many are wanted.
+
+            key: Which ask this is.
+
+            only: The rung of a ladder that they have to belong to.
 
         Raises:
             SpaceExhaustedError: If no configuration satisfies the constraints.
@@ -128,8 +139,9 @@ class Study:
             wanted = min(count, self.remaining(record))
             if wanted <= 0 or record.stop is not None:
                 return ()
-            suggestions = self._suggest(record, wanted)
-            exhausted = None if suggestions else _exhausted(record)
+            suggestions = self._suggest(record, wanted, only=only)
+            ends = not suggestions and only is None and not self._waits(record)
+            exhausted = self._exhausted(record) if ends else None
             return suggestions
 
         trials = self.storage.append(self.name, key, propose)
@@ -137,9 +149,32 @@ class Study:
             self.stop(exhausted)
         return trials
 
-    def _suggest(self, record: StudyRecord, count: int) -> Sequence[Suggestion]:
+    def _suggest(
+        self, record: StudyRecord, count: int, *, only: Place | None = None
+    ) -> Sequence[Suggestion]:
         strategy = strategy_for(self.blueprint)
-        return strategy.suggest(self.blueprint.space, record.trials, count, seed=record.seed)
+        # Only ladders know rungs.
+        more: dict[str, Any] = {} if only is None else {"only": only}
+        space = self.blueprint.space
+        return strategy.suggest(space, record.trials, count, seed=record.seed, **more)
+
+    @property
+    def is_ladder(self) -> bool:
+        """
+        Whether trials are promoted to more of the resource.
+        """
+        return bool(STRATEGIES.load(self.blueprint.strategy.name).support.multi_fidelity)
+
+    def _waits(self, record: StudyRecord) -> bool:
+        """
+        Return whether trials that still run may give the strategy something to try.
+        """
+        return self.is_ladder and not all(trial.is_final for trial in record.trials)
+
+    def _exhausted(self, record: StudyRecord) -> Stop:
+        if self.is_ladder:
+            return Stop("exhausted", "every rung has been run to its end")
+        return _exhausted(record)
 
     def remaining(self, record: StudyRecord) -> int:
         """
@@ -181,13 +216,51 @@ class Study:
         such as after its budget was raised; what a person stopped stays so.
         """
         record = self.record()
-        stop = self._decision(record, now=time.time() if now is None else now)
+        stop = self._decision(record, now=_now(now))
         if stop is not None and record.stop is None:
             self.storage.stop(self.name, stop)
         elif stop is None and record.stop is not None:
             self.storage.stop(self.name, None)
         elif record.stop is not None:
             return record.stop  # the first reason stays
+        return stop
+
+    def look(self, *, now: float | None = None) -> Stop | None:
+        """
+        Return why the study has ended, or ends at this moment; `None` if it goes on.
+
+        For those who only want to know whether to go on: unlike `decide`, it
+        opens no study again, and a failed trial that is to be tried once more
+        is not held against the study yet.
+        """
+        record, moment = self.record(), _now(now)
+        if record.stop is not None:
+            return record.stop
+        retries = self.blueprint.trial.retries
+        trials = [
+            replace(trial, state=TrialState.WAITING)
+            if awaits_retry(trial, retries, moment)
+            else trial
+            for trial in record.trials
+        ]
+        stop = self._decision(replace(record, trials=tuple(trials)), now=moment)
+        if stop is not None:
+            self.storage.stop(self.name, stop)
+        return stop
+
+    def reached(self, trial: Trial, measurements: Sequence[Measurement]) -> Stop | None:
+        """
+        Return the stop rule that a running trial fires; the study ends with it.
+
+        Args:
+            trial: The trial; ``metrics`` as they were before.
+
+            measurements: What it measured since then, each of which counts.
+        """
+        rules, objectives = self.blueprint.stop, self.blueprint.objectives
+        stop = reached(rules, objectives, trial, measurements)
+        if stop is not None:
+            self.storage.stop(self.name, stop)
         return stop
 
     def stop(self, stop: Stop) -> None:
@@ -212,10 +285,36 @@ class Study:
             record.trials,
             now=now,
         )
-        if stop is None and record.stop is not None and record.stop.rule == "exhausted":
-            # A lost trial or another list of points gives it something to try.
-            return None if self._suggest(record, 1) else record.stop
+        if stop is None and record.stop is not None:
+            return record.stop if self._still_holds(record, record.stop) else None
+        if stop is None and self._has_climbed(record):
+            return self._exhausted(record)
         return stop
+
+    def _has_climbed(self, record: StudyRecord) -> bool:
+        """
+        Return whether it is a ladder on which nobody can move up or begin any more.
+        """
+        if not self.is_ladder or not record.trials or self._waits(record):
+            return False
+        return not self._suggest(record, 1)
+
+    def _still_holds(self, record: StudyRecord, stop: Stop) -> bool:
+        """
+        Return whether an earlier decision stands though the trials' last values say nothing.
+        """
+        if stop.rule == "exhausted":
+            # A lost trial or another list of points gives it something to try.
+            return not self._suggest(record, 1)
+        if stop.rule not in {"metric", "expression"} or stop.trial is None:
+            return False
+        # It may have been any measurement of that trial that reached the goal.
+        trial = record.trials[stop.trial]
+        if trial.state in {TrialState.FAILED, TrialState.INFEASIBLE}:
+            return False
+        measured = self.storage.measurements(self.name, trial.number)
+        rules, objectives = self.blueprint.stop, self.blueprint.objectives
+        return reached(rules, objectives, replace(trial, metrics={}), measured) is not None
 
     def _failure_stop(self, record: StudyRecord) -> Stop | None:
         if self.blueprint.trial.on_failure != "stop":
@@ -225,6 +324,25 @@ class Study:
                 reason = f"trial {trial.number} failed: {trial.reason}"
                 return Stop("on_failure", reason, trial.number)
         return None
+
+
+# Whoever tries a failed trial again has begun after so many seconds, or never will.
+_RETRY_S = 900.0
+
+
+def awaits_retry(trial: Trial, retries: Retries, now: float) -> bool:
+    """
+    Return whether a failed trial is likely to be tried again by itself.
+    """
+    if trial.state is not TrialState.FAILED or trial.finished is None:
+        return False
+    allowed = {Failure.CODE: retries.code, Failure.INFRASTRUCTURE: retries.infrastructure}
+    limit = allowed.get(trial.failure or Failure.TIMEOUT, 0)
+    return 0 < trial.attempt <= limit and now - trial.finished < _RETRY_S
+
+
+def _now(now: float | None) -> float:
+    return time.time() if now is None else now
 
 
 # What must stay the same for as long as a study lives.

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from airflow_hpo.model.decision import decide
 from airflow_hpo.model.objective import Objective
 from airflow_hpo.model.stop import (
     Budget,
@@ -18,7 +19,6 @@ from airflow_hpo.model.stop import (
     MetricRule,
     PlateauRule,
     Stop,
-    decide,
 )
 from airflow_hpo.model.trial import Failure, Trial, TrialState
 

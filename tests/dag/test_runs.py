@@ -137,12 +137,12 @@ def test_a_failed_trial_may_fail_the_run_in_the_end(load, document):
 
 def test_a_goal_that_is_reached_skips_the_rest(load, document):
     """
-    The remaining rounds are skipped, the reason is kept, and the report comes.
+    No further trial starts, the remaining rounds are skipped, and the report has the reason.
     """
     done = run(load(document("early", stop=[{"metric": "y", "at_least": 0}])))
 
     assert done.state == "success"
-    assert states(done, ".trial") == {"success": 2, "skipped": 2}
+    assert states(done, ".trial") == {"success": 1, "skipped": 3}
     assert states(done, ".suggest") == {"success": 1, "skipped": 2}
     assert states(done, ".evaluate") == {"success": 1, "skipped": 2}
     assert "at least 0" in study_of(done, "early").stop.reason

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.blueprint.emit import Block, emit
 from airflow_hpo.blueprint.units import show_duration, show_share
-from airflow_hpo.model.blueprint import DagSpec, Execution, Step, StrategySpec, TrialSpec
+from airflow_hpo.model.blueprint import (
+    DagSpec,
+    Execution,
+    Placement,
+    Step,
+    StrategySpec,
+    TrialSpec,
+)
 from airflow_hpo.model.distribution import Categorical, Constant, Float, Int
 from airflow_hpo.model.stop import ExpressionRule, PlateauRule
 
@@ -17,12 +24,13 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from airflow_hpo.model.blueprint import Blueprint
+    from airflow_hpo.model.blueprint import Blueprint, Resource
     from airflow_hpo.model.distribution import Distribution
     from airflow_hpo.model.objective import Objective
     from airflow_hpo.model.space import Parameter
     from airflow_hpo.model.stop import Budget, StopRule
     from airflow_hpo.model.values import Value
+    from airflow_hpo.model.warm_start import WarmStart
 
 __all__ = ["dump"]
 
@@ -46,6 +54,7 @@ def dump(blueprint: Blueprint) -> str:
         ),
         "constraints": list(blueprint.space.constraints),
         "points": list(blueprint.points),
+        "warm_start": None if blueprint.warm_start is None else _warm_start(blueprint.warm_start),
         "strategy": _changed(blueprint.strategy, StrategySpec()),
         "pruner": None
         if blueprint.pruner is None
@@ -53,7 +62,7 @@ def dump(blueprint: Blueprint) -> str:
         "budget": _budget(blueprint.budget),
         "execution": _changed(blueprint.execution, Execution()),
         "stop": [_stop_rule(rule) for rule in blueprint.stop],
-        "resource": None if blueprint.resource is None else blueprint.resource.model_dump(),
+        "resource": None if blueprint.resource is None else _resource(blueprint.resource),
         "trial": Block(_trial(blueprint.trial)),
         "dag": _changed(blueprint.dag, DagSpec()),
     }
@@ -95,7 +104,16 @@ def _parameter(parameter: Parameter) -> Value:
     data = _distribution(distribution)
     if parameter.when:
         data["when"] = {parent: _some(values) for parent, values in parameter.when.items()}
+    if parameter.default:
+        data["default"] = parameter.default[0]
     return data
+
+
+def _warm_start(warm_start: WarmStart) -> dict[str, Any]:
+    data: dict[str, Any] = {"from": warm_start.source.model_dump(exclude_defaults=True)}
+    if warm_start.trials is not None:
+        data["trials"] = warm_start.trials
+    return data if warm_start.use == "history" else {**data, "as": warm_start.use}
 
 
 def _distribution(distribution: Distribution) -> dict[str, Any]:
@@ -140,6 +158,27 @@ def _budget(budget: Budget) -> dict[str, Any]:
         data["failures"] = budget.failures
     if budget.failure_share is not None:
         data["failures"] = show_share(budget.failure_share)
+    if budget.identical_failures is not None:
+        data["identical_failures"] = budget.identical_failures
+    return data
+
+
+def _resource(resource: Resource) -> dict[str, Any]:
+    data: dict[str, Any] = {"name": resource.name, "min": resource.min, "max": resource.max}
+    if resource.type is not None:
+        data["type"] = resource.type
+    if resource.rungs:
+        data["rungs"] = [_placement(rung) for rung in resource.rungs]
+    return data
+
+
+def _placement(placement: Placement) -> dict[str, Any]:
+    data = {
+        "at_least": placement.at_least,
+        **_changed(placement, Placement(at_least=placement.at_least)),
+    }
+    if placement.runner is not None:
+        data["runner"] = _chosen(placement.runner.name, placement.runner.options)
     return data
 
 

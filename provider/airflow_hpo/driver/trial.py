@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_hpo.driver.job import build_job
+from airflow_hpo.driver.watch import Watch, called_off, has_result
 from airflow_hpo.driver.workspace import claim_folder, study_folder, trial_folder
 from airflow_hpo.errors import TrialError, TrialInvalidError
 from airflow_hpo.metrics import create_collector, final_metrics, judge
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from airflow_hpo.driver.watch import Verdict
     from airflow_hpo.metrics import Collector
     from airflow_hpo.model.job import Job, JobResult
     from airflow_hpo.model.trial import Measurement, Trial
@@ -48,8 +50,10 @@ class TrialRun:
 
     **How it works.** Starts an attempt in the journal, hands the job to the
     runner, follows its output line by line, keeps measurements as they come,
-    and tells the outcome. Whatever ends it early (a signal, an exception)
-    cancels the job first and tells that too.
+    and tells the outcome. At each measurement and every few seconds it asks
+    whether to go on: a study that ends takes its running trials along. Whatever
+    ends it early (a signal, an exception) cancels the job first and tells that
+    too.
 
     **What it does not do.** It does not retry: run it again with another key.
 
@@ -70,6 +74,10 @@ class TrialRun:
         log: Called with every line of the job's output.
 
         on_measurement: Called after each new measurement, once it is kept.
+
+        insist:
+            Whether to run it even though the study has ended, as where a
+            person asked for that; otherwise nothing starts then.
     """
 
     def __init__(
@@ -81,6 +89,7 @@ class TrialRun:
         artifacts: Path,
         log: Callable[[str], None],
         on_measurement: Callable[[Measurement], None] = lambda _: None,
+        insist: bool = False,
     ) -> None:
         self.study = study
         self.number = number
@@ -88,19 +97,33 @@ class TrialRun:
         self._artifacts = artifacts
         self._log = log
         self._on_measurement = on_measurement
+        self._insist = insist
+        self._watch: Watch | None = None
         self._running: tuple[Runner, str] | None = None
         self._called_off: Outcome | None = None
+        self._completes = False
 
     def run(self) -> Trial:
         """
         Run the attempt to its end and return the trial as told.
 
+        Where the study has ended nothing is started, and the trial comes back
+        as it stays.
+
         Raises:
             TrialError: If the job cannot be started or was lost; told as well.
         """
+        record = self.study.record()
+        before = record.trials[self.number]
+        # What has ended well is not tried again by itself: somebody wants that.
+        insist = self._insist or has_result(before)
+        if record.stop is not None and not insist and before.state is not TrialState.RUNNING:
+            return called_off(self.study, before, record.stop)
         trial = self.study.start(self.number, key=self._key)
         if trial.is_final:
             return trial  # this very attempt has already told its outcome
+        known = record.stop if insist else None
+        self._watch = Watch(self.study, trial, known=known)
         try:
             outcome = self._outcome(trial)
         except BaseException as error:
@@ -111,7 +134,9 @@ class TrialRun:
             finally:
                 self._tell_broken(trial, error)
             raise
-        return self.study.tell(trial.number, outcome, attempt=trial.attempt)
+        told = self.study.tell(trial.number, outcome, attempt=trial.attempt)
+        self.study.look()  # its end may be the study's: running trials wait to hear it
+        return told
 
     def cancel(self, reason: str = "cancelled", *, state: TrialState = TrialState.FAILED) -> None:
         """
@@ -121,10 +146,14 @@ class TrialRun:
             reason: Told as the trial's, unless the job ended by itself before.
                 The first call decides.
 
-            state: Told likewise. A failure counts as the machine's.
+            state: Told likewise. A failure counts as the machine's; a complete
+                trial is judged by what it has measured until then, and pruned
+                where that is not enough.
         """
         if self._called_off is None:
             failure = Failure.INFRASTRUCTURE if state is TrialState.FAILED else None
+            self._completes = state is TrialState.COMPLETE
+            state = TrialState.PRUNED if self._completes else state
             self._called_off = Outcome(state, reason=reason, failure=failure)
         # Read after the line above, as `_outcome` does it the other way round:
         # whatever the order of the two threads, one of them ends the job.
@@ -158,13 +187,21 @@ class TrialRun:
         if result.ok:
             return judge(self.study.blueprint.objectives, measurements, notes=collector.notes)
         if result.cancelled and self._called_off is not None:
-            return replace(self._called_off, metrics=final_metrics(measurements))
+            return self._ended_early(self._called_off, measurements)
         return _failed(result, measurements)
+
+    def _ended_early(self, told: Outcome, measurements: Sequence[Measurement]) -> Outcome:
+        if self._completes:
+            judged = judge(self.study.blueprint.objectives, measurements)
+            if judged.state is TrialState.COMPLETE:
+                return replace(judged, reason=told.reason)
+        return replace(told, metrics=final_metrics(measurements))
 
     def _prepare(self, trial: Trial, folder: Path) -> tuple[Job, Runner, Collector]:
         blueprint = self.study.blueprint
         step = blueprint.trial.steps[0]
-        spec = step.runner or blueprint.trial.runner
+        place = blueprint.resource and blueprint.resource.placement(trial.resource)
+        spec = (place and place.runner) or step.runner or blueprint.trial.runner
         job = build_job(
             blueprint,
             trial,
@@ -173,6 +210,7 @@ class TrialRun:
             workspace=folder,
             options=spec.options,
             shared=study_folder(self._artifacts, self.study.name),
+            parent=self._parent_checkpoint(trial),
         )
         collector = create_collector(
             blueprint.trial.metrics,
@@ -181,6 +219,18 @@ class TrialRun:
             since=trial.started,
         )
         return job, create_runner(spec), collector
+
+    def _parent_checkpoint(self, trial: Trial) -> Path | None:
+        """
+        Return where the trial that this one resumes left its checkpoint.
+        """
+        if trial.parent is None:
+            return None
+        parent = self.study.record().trials[trial.parent]
+        folder = trial_folder(self._artifacts, self.study.name, parent) / "checkpoint"
+        if not folder.is_dir():
+            self._log(f"the checkpoint of trial {trial.parent} is not on this machine: {folder}")
+        return folder
 
     def _follow(
         self, trial: Trial, runner: Runner, handle: str, collector: Collector
@@ -204,11 +254,24 @@ class TrialRun:
                 fresh += collector.finish(time.time())
             if fresh and (done or time.monotonic() - flushed >= _FLUSH_S):
                 self._keep(trial, fresh, first=len(kept))
+                if not done:
+                    self._end_if(self._watch.measured(fresh) if self._watch else None)
                 kept, fresh, flushed = kept + fresh, [], time.monotonic()
             busy = busy + 1 if cursor != before else 0
             if not done:
+                self._end_if(self._watch.look() if self._watch else None)
                 time.sleep(min(_PACE_S, busy * 0.001))
         return kept
+
+    def _end_if(self, verdict: Verdict | None) -> None:
+        """
+        End the job where there is a reason to; what it still prints is read afterwards.
+        """
+        if verdict is None or self._called_off is not None:
+            return
+        self._log(f"ending the trial: {verdict.reason}")
+        state = TrialState.COMPLETE if verdict.reached else TrialState.PRUNED
+        self.cancel(verdict.reason, state=state)
 
     def _keep(self, trial: Trial, fresh: Sequence[Measurement], *, first: int) -> None:
         self.study.measure(trial.number, fresh, attempt=trial.attempt, first=first)

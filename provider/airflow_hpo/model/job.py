@@ -78,7 +78,7 @@ class Job:
     environment: Mapping[str, str] = field(default_factory=dict)
     workdir: str | None = None
     timeout_s: float | None = None
-    grace_s: float = 10.0
+    grace_s: float = 5.0
     options: Mapping[str, Any] = field(default_factory=dict)
     token: str = ""
 

@@ -77,6 +77,7 @@ class TrialOperator(StudyOperator):
                 key=_attempt_key(context),
                 artifacts=self.hook.artifacts(),
                 log=lambda line: self.log.info("%s", line),
+                insist=_was_cleared(context, self.retries),
             )
             trial = self._trial_run.run()
             return self._told(study, trial)
@@ -115,10 +116,21 @@ def _attempt_key(context: Context) -> str:
     return f"{place}/{ti.try_number}/{ti.id}"
 
 
+def _was_cleared(context: Context, retries: int | None) -> bool:
+    """
+    Return whether a person had this task instance run again.
+
+    Airflow then allows it as many further tries as it had at first.
+    """
+    return bool(context["ti"].max_tries > (retries or 0))
+
+
 def _may_help(study: Study, trial: Trial) -> bool:
     """
     Return whether the blueprint allows another attempt after this failure.
     """
+    if study.record().stop is not None:
+        return False  # nothing starts in a study that has ended
     retries = study.blueprint.trial.retries
     attempts = study.storage.attempts(study.name, trial.number)
     if trial.failure is Failure.INFRASTRUCTURE:

@@ -13,10 +13,13 @@ from airflow_hpo.blueprint.checks.dag import check_dag, check_study_template
 from airflow_hpo.blueprint.checks.draft import Draft
 from airflow_hpo.blueprint.checks.objectives import check_objectives
 from airflow_hpo.blueprint.checks.points import check_points
+from airflow_hpo.blueprint.checks.pruner import check_pruner
+from airflow_hpo.blueprint.checks.resource import check_execution, check_resource, is_ladder
 from airflow_hpo.blueprint.checks.space import check_space, warn_of_steps
 from airflow_hpo.blueprint.checks.stop import check_stop
 from airflow_hpo.blueprint.checks.strategy import check_strategy
 from airflow_hpo.blueprint.checks.trial import check_trial
+from airflow_hpo.blueprint.checks.warm_start import check_warm_start
 from airflow_hpo.model.blueprint import Blueprint, Source
 
 if TYPE_CHECKING:
@@ -44,8 +47,12 @@ def complete(draft: Draft, problems: Problems, source: Source) -> Blueprint | No
     space = check_space(draft, problems)
     check_points(draft, space, problems)
     check_strategy(draft, space, problems)
+    check_warm_start(draft, source, problems)
+    check_pruner(draft, problems)
     check_stop(draft, problems)
     check_trial(draft, problems)
+    check_resource(draft, problems)
+    check_execution(draft, problems)
     check_dag(draft, problems)
     check_study_template(draft, problems)
     if problems.warnings_wanted:
@@ -66,7 +73,8 @@ def _warn_of_rounds(draft: Draft, problems: Problems) -> None:
         message = f"should not exceed budget.trials, got {size} for {budget.trials} trials"
         problems.warn(("execution", "batch_size"), message)
     concurrency = execution.concurrency
-    if concurrency is not None and execution.mode == "batch" and concurrency > size:
+    in_rounds = execution.mode == "batch" and not is_ladder(draft)
+    if concurrency is not None and in_rounds and concurrency > size:
         message = f"should not exceed the batch size of {size}, got {concurrency}"
         problems.warn(("execution", "concurrency"), message)
 
@@ -76,6 +84,7 @@ def _blueprint(draft: Draft, space: Space, source: Source) -> Blueprint:
         "pruner": draft.pruner,
         "resource": draft.resource,
         "study": draft.study,
+        "warm_start": draft.warm_start,
         "strategy": draft.strategy,
         "execution": draft.execution,
         "dag": draft.dag,

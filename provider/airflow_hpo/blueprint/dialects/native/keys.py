@@ -12,11 +12,13 @@ from airflow_hpo.blueprint.dialects.native.study_keys import (
     BUDGET,
     EXECUTION,
     OBJECTIVE,
+    PRUNER,
     RESOURCE,
     STRATEGY,
     StopRuleShape,
 )
-from airflow_hpo.blueprint.dialects.native.trial_keys import DAG, TRIAL, named
+from airflow_hpo.blueprint.dialects.native.trial_keys import DAG, TRIAL
+from airflow_hpo.blueprint.dialects.native.warm_start_keys import WARM_START
 from airflow_hpo.blueprint.document import Path
 from airflow_hpo.blueprint.problems import Problems, show
 from airflow_hpo.blueprint.records import Key, ListOf, MapOf, OneOrMany, Record
@@ -91,8 +93,11 @@ BLUEPRINT = Record(
         "points": Key(
             ListOf(MapOf(Anything())), "Configurations tried first; missing values are sampled."
         ),
+        "warm_start": Key(
+            WARM_START, "Trials of another study, or of a file, that this one begins with."
+        ),
         "strategy": Key(STRATEGY, "What proposes configurations."),
-        "pruner": Key(named("name", "The pruner."), "What ends single trials early."),
+        "pruner": Key(PRUNER, "What ends single trials early."),
         "budget": Key(BUDGET, "What the study may spend.", required=True, example="{trials: 20}"),
         "execution": Key(EXECUTION, "How trials are laid over time."),
         "stop": Key(ListOf(StopRuleShape()), "Rules that end the study; any one suffices."),
@@ -126,6 +131,8 @@ BLUEPRINT = Record(
         "batch_size": "write execution: {batch_size: ...}",
         "seed": "write strategy: {seed: ...}",
         "early_stopping": "write stop, or pruner for single trials",
+        "history": "write warm_start: {from: ...}",
+        "points_to_evaluate": "write points",
     },
     partial=True,
 )

@@ -34,8 +34,7 @@ def _positive(value: Value) -> bool:
 
 
 NOT_YET: NotYet = {
-    "pruner": ("ending single trials early", _given),
-    "resource": ("a resource", _given),
+    "resource.rungs.*.gpus": ("asking for GPUs", _positive),
     "execution.mode": ("the mode async", lambda value: value == "async"),
     "trial.steps": ("more than one step", _several),
     "trial.gpus": ("asking for GPUs", _positive),

@@ -7,15 +7,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_hpo.blueprint.dialects.native.trial_keys import DURATION
+from airflow_hpo.blueprint.dialects.native.trial_keys import DURATION, STEP_KEYS, named
 from airflow_hpo.blueprint.document import Path
 from airflow_hpo.blueprint.problems import Problems, show
-from airflow_hpo.blueprint.records import Key, MapOf, Record, one_of
-from airflow_hpo.blueprint.shapes import BROKEN, Anything, Number, OneOf, Shape, Text, Whole
+from airflow_hpo.blueprint.records import Key, ListOf, MapOf, Record, one_of
+from airflow_hpo.blueprint.shapes import (
+    BROKEN,
+    Anything,
+    Either,
+    Number,
+    OneOf,
+    Shape,
+    Text,
+    Whole,
+)
 from airflow_hpo.blueprint.units import SHARE_PATTERN, share_of
 from airflow_hpo.model.values import Value
 
-__all__ = ["BUDGET", "EXECUTION", "OBJECTIVE", "RESOURCE", "STRATEGY", "StopRuleShape"]
+__all__ = ["BUDGET", "EXECUTION", "OBJECTIVE", "PRUNER", "RESOURCE", "STRATEGY", "StopRuleShape"]
 
 
 def _some_share(text: str) -> float:
@@ -144,6 +153,11 @@ STRATEGY = Record(
     main="name",
 )
 
+PRUNER = Either(
+    text=Text(examples=("median",)),
+    other=named("name", "The pruner; its options stand beside it.", "median", "patience"),
+)
+
 BUDGET = Record(
     {
         "trials": Key(
@@ -152,6 +166,9 @@ BUDGET = Record(
         "wall_clock": Key(DURATION, "Time since the first trial started."),
         "trial_time": Key(DURATION, "Time summed over all trials."),
         "failures": Key(_FailureLimit(), "Failed trials that end the study: 5, or 20%."),
+        "identical_failures": Key(
+            Whole(least=2), "Trials that fail with the same traceback and so end the study."
+        ),
     },
     foreign={
         "max_trials": "write trials",
@@ -171,10 +188,35 @@ EXECUTION = Record(
     main="mode",
 )
 
+_PLACEMENT = Record(
+    {
+        "at_least": Key(
+            Number(above=0), "Holds for trials that are given so much.", required=True, example="27"
+        ),
+        **STEP_KEYS,
+    },
+    main="at_least",
+)
+
 RESOURCE = Record(
     {
-        "name": Key(Text(), "Its name in commands.", required=True),
-        "min": Key(Number(above=0), "Least resource of a trial.", required=True),
-        "max": Key(Number(above=0), "Most.", required=True),
-    }
+        "name": Key(Text(), "Its name in commands.", required=True, example="epochs"),
+        "min": Key(Number(above=0), "Least resource of a trial.", required=True, example="1"),
+        "max": Key(Number(above=0), "Most.", required=True, example="27"),
+        "type": Key(
+            OneOf(("int", "float")), "int gives whole numbers; by default if both bounds are."
+        ),
+        "rungs": Key(
+            ListOf(_PLACEMENT, least=1),
+            "Where trials run that are given much of it; otherwise as the trial says.",
+        ),
+    },
+    foreign={
+        "min_resource": "write min",
+        "max_resource": "write max",
+        "max_iter": "write max",
+        "eta": "write strategy: {options: {eta: ...}}",
+        "resume": "write strategy: {options: {resume: ...}}",
+    },
+    main="name",
 )

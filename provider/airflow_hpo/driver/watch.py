@@ -1,0 +1,154 @@
+"""
+Whether a running trial goes on: asked while it runs, answered from the journal.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from airflow_hpo.driver.rivals import Rivals
+from airflow_hpo.model.trial import Outcome, TrialState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_hpo.model.blueprint import Blueprint
+    from airflow_hpo.model.stop import Stop
+    from airflow_hpo.model.trial import Measurement, Trial
+    from airflow_hpo.pruners.base import Pruner
+    from airflow_hpo.study import Study
+
+__all__ = ["Verdict", "Watch", "called_off", "has_result", "pruner_for"]
+
+# Seconds between two looks at the study. With the second that a measurement
+# waits to be written and the time that code gets to end, a study that reaches
+# its goal has ended within ten.
+_LOOK_S = 2.0
+
+# A large study takes long to look at: of each trial's time, at most one part in
+# so many goes into looking, unless that would make the pauses longer than this.
+_SHARE = 20
+_LONGEST_S = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """
+    A running trial has to end.
+
+    Args:
+        reason: Why, in words a person understands.
+
+        reached: Whether it ends because it reached the study's goal: what it
+            has measured until then is its result.
+    """
+
+    reason: str
+    reached: bool = False
+
+
+class Watch:
+    """
+    Looks after one running trial: its own measurements, the pruner, the study's end.
+
+    Args:
+        study: The study.
+
+        trial: The trial, as its attempt began.
+
+        known: Why the study had ended before the attempt began, if it had: a
+            person who runs a trial again then wants it to run to its end.
+    """
+
+    def __init__(self, study: Study, trial: Trial, *, known: Stop | None = None) -> None:
+        self._study = study
+        self._trial = trial
+        self._known = known
+        self._next = time.monotonic() + _LOOK_S
+        self._pruner = pruner_for(study.blueprint)
+        self._rivals = Rivals(study, trial.number)
+
+    def measured(self, fresh: Sequence[Measurement]) -> Verdict | None:
+        """
+        Return why the trial ends now that it measured *fresh*; `None` to go on.
+        """
+        stop = self._study.reached(self._trial, fresh) if self._known is None else None
+        pruned = None if stop is not None else self._pruned(fresh)
+        metrics = {name: value for found in fresh for name, value in found.metrics.items()}
+        self._trial = replace(
+            self._trial,
+            metrics={**self._trial.metrics, **metrics},
+            measurements=(*self._trial.measurements, *fresh),
+        )
+        if stop is not None:
+            return Verdict(f"the study ended: {stop.reason}", reached=True)
+        return None if pruned is None else Verdict(pruned)
+
+    def _pruned(self, fresh: Sequence[Measurement]) -> str | None:
+        """
+        Return why the pruner ends the trial, at the first of *fresh* where it does.
+        """
+        if self._pruner is None:
+            return None
+        rivals = self._rivals.load()
+        known = self._trial.measurements
+        for count in range(1, len(fresh) + 1):
+            # One by one: how many came at once must make no difference.
+            trial = replace(self._trial, measurements=(*known, *fresh[:count]))
+            reason = self._pruner.judge(trial, rivals)
+            if reason is not None:
+                return reason
+        return None
+
+    def look(self) -> Verdict | None:
+        """
+        Return why the trial ends, from time to time; `None` to go on.
+        """
+        began = time.monotonic()
+        if began < self._next:
+            return None
+        stop = self._study.look()
+        took = time.monotonic() - began
+        self._next = began + min(max(_LOOK_S, took * _SHARE), max(_LONGEST_S, took * 2))
+        if stop is None or stop == self._known:
+            return None
+        # Where time passes, not a measurement, the trial itself may fire a rule.
+        reached = stop.trial == self._trial.number and stop.rule in {"metric", "expression"}
+        return Verdict(f"the study ended: {stop.reason}", reached=reached)
+
+
+def pruner_for(blueprint: Blueprint) -> Pruner | None:
+    """
+    Return the pruner of *blueprint*; `None` if it has none.
+
+    Raises:
+        ValueError: If its name or an option is not known.
+    """
+    if blueprint.pruner is None:
+        return None
+    from airflow_hpo.pruners import create_pruner
+
+    resource = blueprint.resource
+    step_name = "step" if resource is None else resource.name.removesuffix("s")
+    return create_pruner(blueprint.pruner, blueprint.objectives, step_name=step_name)
+
+
+def has_result(trial: Trial) -> bool:
+    """
+    Return whether *trial* ran and ended in a way that no retry follows.
+    """
+    return trial.is_final and trial.attempt > 0 and trial.state is not TrialState.FAILED
+
+
+def called_off(study: Study, trial: Trial, stop: Stop) -> Trial:
+    """
+    Return *trial* as it stays, since the study has ended; nothing was started.
+
+    One that failed before and was to be tried again keeps its failure.
+    """
+    if trial.is_final:
+        return trial
+    outcome = Outcome(TrialState.PRUNED, reason=f"the study ended: {stop.reason}")
+    return study.tell(trial.number, outcome, attempt=0)
