@@ -14,6 +14,7 @@ DIALECTS = Table(
         "native": "airflow_hpo.blueprint.dialects.native:NativeDialect",
         "valohai": "airflow_hpo.blueprint.dialects.valohai:ValohaiDialect",
         "logml": "airflow_hpo.blueprint.dialects.logml:LogmlDialect",
+        "clearml": "airflow_hpo.blueprint.dialects.clearml:ClearmlDialect",
     },
     group="airflow_hpo.dialects",
 )
@@ -22,6 +23,7 @@ WRITERS = Table(
     kind="dialect that can be written",
     entries={
         "native": "airflow_hpo.blueprint.dialects.native.write:write",
+        "valohai": "airflow_hpo.blueprint.dialects.valohai.write:write",
     },
     group="airflow_hpo.writers",
 )
