@@ -50,7 +50,7 @@ strategy: {name: random, seed: 7}
 pruner: {name: median, startup_trials: 5, warmup: 3, options: {name: x}}
 budget: {trials: 50, wall_clock: 2h, trial_time: 10h, failures: 20%}
 execution: {mode: async, concurrency: 4}
-resource: {name: epochs, min: 1, max: 27}
+resource: {name: epochs, min: 1, max: 27, rungs: [{at_least: 3}, {at_least: 9, gpus: 1}]}
 trial:
   steps:
     - {name: prepare, command: python prepare.py}
@@ -159,7 +159,7 @@ def test_what_is_wrong_is_not_also_too_early():
     """
     messages = [
         problem.message
-        for problem in check_text(SMALLEST.read_text() + "pruner: 5\nresource: {}\n")
+        for problem in check_text(SMALLEST.read_text() + "pruner: 5\nexecution: {mode: 7}\n")
     ]
 
     assert messages[0] == "must be a mapping, got 5"

@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 
 from airflow_hpo.model.blueprint import Resource, StrategySpec
 from airflow_hpo.model.distribution import Categorical, Float, Int
-from airflow_hpo.model.ladder import total_spent, total_trials
+from airflow_hpo.model.ladder import Place, place_of, total_spent, total_trials
 from airflow_hpo.model.objective import Objective, best_trial
 from airflow_hpo.model.space import Parameter, Space
 from airflow_hpo.model.trial import Failure, Trial, TrialState
 from airflow_hpo.strategies import create_strategy
-from airflow_hpo.strategies._ladder import Place, place_of
 from airflow_hpo.strategies.base import Setting
 from airflow_hpo.strategies.support import strategy_problems
 

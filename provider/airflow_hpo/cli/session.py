@@ -93,7 +93,8 @@ class Session:
 
     **How it works.** Goes on with what an earlier session left: follows trials
     whose jobs outlived it, and runs again those that were interrupted. Then it
-    asks for rounds as a DAG would, at most as many trials as one DAG run has.
+    asks for rounds as a DAG would, at most as many trials as one DAG run has; on
+    a ladder or in the mode async a free slot asks for one trial.
     A signal ends the running trials; what they told stays.
 
     **What it does not do.** It leaves alone what other living processes and
@@ -129,6 +130,8 @@ class Session:
         self._owner = f"{this_process()}/{token_hex(4)}"
         self._left = trials
         self._rounds = 0
+        self._eager = study.is_ladder or study.blueprint.execution.mode == "async"
+        self._idle = False
         self._artifacts = artifacts
         self._slots = slots
         self._display = display
@@ -193,19 +196,31 @@ class Session:
         Keep the slots busy; returns whether anything runs.
         """
         while self.interrupted is None and self.stop is None:
-            if not self._due and not self._running:
+            if not self._due and self._may_ask():
                 self._due += self._next_round()
             if not self._due or len(self._running) >= self._slots:
                 break
             self._begin(self._due.popleft())
         return bool(self._running)
 
+    def _may_ask(self) -> bool:
+        """
+        Return whether it is time for further trials.
+
+        Rounds begin when the one before has ended. Where nobody waits for a
+        round, a free slot asks, but not twice for the same answer.
+        """
+        if not self._eager or not self._running:
+            return not self._running
+        return len(self._running) < self._slots and not self._idle
+
     def _next_round(self) -> list[_Due]:
-        count = min(self._left, self.study.blueprint.execution.batch_size)
+        count = min(self._left, 1 if self._eager else self.study.blueprint.execution.batch_size)
         if count <= 0:
             return []
         key = f"{self._owner}/{self._rounds}"
         trials = suggest_round(self.study, count, key=key)
+        self._idle = not trials
         self._left -= len(trials)
         self._rounds += 1
         return [_Due(trial) for trial in trials]
@@ -231,6 +246,7 @@ class Session:
             artifacts=self._artifacts,
             log=lambda line: self._display.line(number, line),
             on_measurement=lambda measurement: self._display.measured(number, measurement),
+            insist=due.taken,
         )
         thread = Thread(target=self._work, args=(number, run), daemon=True)
         self._running[number] = _Work(due, run, thread)
@@ -267,6 +283,7 @@ class Session:
         """
         work = self._running.pop(event.number)
         work.thread.join()
+        self._idle = False
         if not (event.error is None or isinstance(event.error, (TrialError, StudyError))):
             raise event.error
         trial = self.study.record().trials[event.number]

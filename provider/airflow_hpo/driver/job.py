@@ -54,6 +54,7 @@ def build_job(
     workspace: Path,
     options: Mapping[str, Any],
     shared: Path | None = None,
+    parent: Path | None = None,
 ) -> Job:
     """
     Return the job of one step of *trial*, and write the files that it reads.
@@ -73,6 +74,8 @@ def build_job(
 
         shared: Folder of what all trials of the study need; by default the workspace.
 
+        parent: Checkpoints of the trial that this one goes on from, if any.
+
     Raises:
         TrialInvalidError: If the folder that the command starts in is missing,
             or what the platform's code looks for.
@@ -82,7 +85,8 @@ def build_job(
     checkpoint = workspace / "checkpoint"
     checkpoint.mkdir(parents=True, exist_ok=True)
     params_file = workspace / "params.json"
-    write_text(params_file, json.dumps(dict(trial.configuration), indent=2) + "\n")
+    values = _values(blueprint, trial)
+    write_text(params_file, json.dumps(values, indent=2) + "\n")
     resource = _resource(blueprint, trial)
     workdir = _workdir(blueprint)
     scene = Scene(
@@ -102,7 +106,7 @@ def build_job(
         step=step.name,
         workspace=str(workspace),
         workdir=workdir,
-        command=Template.parse(step.command).render(_template_values(blueprint, trial)),
+        command=Template.parse(step.command).render(values),
         configuration=dict(trial.configuration),
         environment={
             "HPO_STUDY": study,
@@ -111,6 +115,7 @@ def build_job(
             "HPO_PARAMS_FILE": str(params_file),
             "HPO_CHECKPOINT_DIR": str(checkpoint),
             "HPO_OUTPUT_DIR": str(workspace),
+            **({} if parent is None else {"HPO_PARENT_CHECKPOINT_DIR": str(parent)}),
             **({} if resource is None else {"HPO_RESOURCE": str(resource)}),
             **_surroundings(blueprint, scene),
             **blueprint.trial.environment,
@@ -143,7 +148,10 @@ def _resource(blueprint: Blueprint, trial: Trial) -> float | None:
     return int(amount) if float(amount).is_integer() else amount
 
 
-def _template_values(blueprint: Blueprint, trial: Trial) -> dict[str, Value]:
+def _values(blueprint: Blueprint, trial: Trial) -> dict[str, Value]:
+    """
+    Return what the trial's code is given: its parameters, and the resource by its name.
+    """
     values = dict(trial.configuration)
     if blueprint.resource is not None:
         values.setdefault(blueprint.resource.name, _resource(blueprint, trial))

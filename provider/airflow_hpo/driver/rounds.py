@@ -14,6 +14,7 @@ from airflow_hpo.model.trial import Failure, Outcome, TrialState
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from airflow_hpo.model.ladder import Place
     from airflow_hpo.model.stop import Stop
     from airflow_hpo.model.trial import Trial
     from airflow_hpo.study import Study
@@ -21,15 +22,26 @@ if TYPE_CHECKING:
 __all__ = ["RoundResult", "evaluate_round", "suggest_round"]
 
 
-def suggest_round(study: Study, count: int, *, key: str) -> tuple[Trial, ...]:
+def suggest_round(
+    study: Study, count: int, *, key: str, only: Place | None = None
+) -> tuple[Trial, ...]:
     """
     Return the trials of one round, asking for them unless *key* already did.
 
     A study that had ended is looked at again first: where its budget was
     raised since, it goes on.
+
+    Args:
+        study: The study.
+
+        count: How many at most.
+
+        key: Which ask this is.
+
+        only: The rung of a ladder that the round is.
     """
     study.decide()
-    return study.ask(count, key=key)
+    return study.ask(count, key=key, only=only)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,22 +9,60 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_hpo.model.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from airflow_hpo.model.trial import Trial
+
 __all__ = [
     "Bracket",
+    "Place",
     "Rung",
     "Scale",
     "asynchronous",
     "halving",
     "hyperband",
     "largest_start",
+    "place_of",
     "total_spent",
     "total_trials",
 ]
+
+
+class Place(NamedTuple):
+    """
+    Where a trial stands: iteration, bracket and rung, as in the plan's table.
+    """
+
+    iteration: int
+    bracket: int
+    rung: int
+
+    def above(self) -> Place:
+        """
+        Return the rung to which trials are promoted from here.
+        """
+        return self._replace(rung=self.rung + 1)
+
+    def labels(self, origin: int | None = None) -> dict[str, Value]:
+        """
+        Return the labels of a trial that stands here, promoted from *origin*.
+        """
+        found: dict[str, Value] = dict(self._asdict())
+        return found if origin is None else found | {"from": origin}
+
+
+def place_of(trial: Trial) -> Place | None:
+    """
+    Return where *trial* stands; `None` if no ladder strategy suggested it.
+    """
+    found = [trial.labels.get(name) for name in Place._fields]
+    numbers = [value for value in found if isinstance(value, int)]
+    return Place(*numbers) if len(numbers) == len(found) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pydantic import Field
 
 from airflow_hpo.errors import Problem
-from airflow_hpo.model.ladder import Bracket, Scale, total_trials
+from airflow_hpo.model.ladder import Bracket, Place, Scale, place_of, total_trials
 from airflow_hpo.model.objective import loss
 from airflow_hpo.model.trial import Suggestion, Trial
-from airflow_hpo.model.values import Value, derive_seed
+from airflow_hpo.model.values import derive_seed
 from airflow_hpo.strategies._draws import Draws, next_number
 from airflow_hpo.strategies._lattice import count_configurations
 from airflow_hpo.strategies.base import Options, Setting, Support
@@ -35,42 +35,8 @@ __all__ = [
     "Ladder",
     "LadderOptions",
     "Members",
-    "Place",
     "RandomConfigurations",
-    "place_of",
 ]
-
-
-class Place(NamedTuple):
-    """
-    Where a trial stands: iteration, bracket and rung, as in the plan's table.
-    """
-
-    iteration: int
-    bracket: int
-    rung: int
-
-    def above(self) -> Place:
-        """
-        Return the rung to which trials are promoted from here.
-        """
-        return self._replace(rung=self.rung + 1)
-
-    def labels(self, origin: int | None = None) -> dict[str, Value]:
-        """
-        Return the labels of a trial that stands here, promoted from *origin*.
-        """
-        found: dict[str, Value] = dict(self._asdict())
-        return found if origin is None else found | {"from": origin}
-
-
-def place_of(trial: Trial) -> Place | None:
-    """
-    Return where *trial* stands; `None` if no ladder strategy suggested it.
-    """
-    found = [trial.labels.get(name) for name in Place._fields]
-    numbers = [value for value in found if isinstance(value, int)]
-    return Place(*numbers) if len(numbers) == len(found) else None
 
 
 def _as_trial(number: int, suggestion: Suggestion) -> Trial:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from airflow_hpo.model.ladder import Bracket, asynchronous
-from airflow_hpo.strategies._ladder import Ladder, Members, Place
+from airflow_hpo.model.ladder import Bracket, Place, asynchronous
+from airflow_hpo.strategies._ladder import Ladder, Members
 from airflow_hpo.strategies.base import Support
 
 if TYPE_CHECKING:

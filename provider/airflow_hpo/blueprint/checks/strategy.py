@@ -64,10 +64,13 @@ def _check_fit(strategy: Any, draft: Draft, space: Space, problems: Problems) ->
     """
     for problem in getattr(strategy, "problems", lambda _: ())(space):
         parts = (int(part) if part.isdecimal() else part for part in problem.path.split("."))
-        problems.error(tuple(parts), problem.message, hint=problem.hint)
+        path = tuple(parts)
+        if not problems.touches(path):  # what was refused is not missing
+            problems.error(path, problem.message, hint=problem.hint)
     if problems.errors or not problems.warnings_wanted or draft.budget is None:
         return
-    limit = strategy.limit(space)
+    # What a ladder leaves of the budget, the plan says.
+    limit = None if strategy.support.multi_fidelity else strategy.limit(space)
     if limit is not None and limit < draft.budget.trials:
         message = f"is capped to the number of configurations, {limit}, got {draft.budget.trials}"
         problems.warn(("budget", "trials"), message)

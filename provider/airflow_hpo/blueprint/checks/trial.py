@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_hpo.blueprint.problems import Problems
     from airflow_hpo.model.blueprint import RunnerSpec, Step
 
-__all__ = ["check_trial"]
+__all__ = ["check_runner", "check_trial"]
 
 # Commands that read this variable get parameters without naming them.
 _PARAMS_FILE = "HPO_PARAMS_FILE"
@@ -34,13 +34,13 @@ def check_trial(draft: Draft, problems: Problems) -> None:
     trial = draft.trial
     if trial is None:
         return
-    needs_command = _check_runner(trial.runner, ("trial", "runner"), problems)
+    needs_command = check_runner(trial.runner, ("trial", "runner"), problems)
     templates = []
     for index, step in enumerate(trial.steps):
         path = ("trial", "steps", index)
         needed = needs_command
         if step.runner is not None:
-            needed = _check_runner(step.runner, (*path, "runner"), problems)
+            needed = check_runner(step.runner, (*path, "runner"), problems)
         if not step.command:
             if needed:
                 problems.error(path, "command must be given", at_key=True)
@@ -54,7 +54,7 @@ def check_trial(draft: Draft, problems: Problems) -> None:
         _warn_of_unused(templates, draft, problems)
 
 
-def _check_runner(spec: RunnerSpec, path: Path, problems: Problems) -> bool:
+def check_runner(spec: RunnerSpec, path: Path, problems: Problems) -> bool:
     """
     Check name and options; return whether it needs a command.
     """
@@ -105,6 +105,8 @@ def _check_command(step: Step, path: Path, draft: Draft, problems: Problems) -> 
         problems.error(path, str(error))
         return None
     known = draft.names | ({draft.resource.name} if draft.resource else set())
+    if draft.resource is None and problems.touches(("resource",)):
+        known |= template.names()  # one of them may be what was refused
     for name in sorted(template.names() - known):
         rule = f"must name parameters in braces, got {{{name}}}"
         hint = name_hint(name, known) or f"write {{{{{name}}}}} for braces that are meant"

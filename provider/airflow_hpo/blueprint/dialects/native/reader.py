@@ -13,6 +13,7 @@ from airflow_hpo.model.blueprint import (
     DagSpec,
     Execution,
     MetricsSpec,
+    Placement,
     PlatformSpec,
     PrunerSpec,
     Resource,
@@ -72,12 +73,23 @@ def read_draft(found: Mapping[str, Any], data: Mapping[str, Value], problems: Pr
     draft.execution = build(Execution, found.get("execution", {}), ("execution",), problems)
     draft.dag = build(DagSpec, _dag(found), ("dag",), problems)
     if "resource" in found:
-        draft.resource = build(Resource, found["resource"], ("resource",), problems)
+        draft.resource = _resource(found["resource"], problems)
     if "pruner" in found:
         draft.pruner = build(
             PrunerSpec, _with_options(found["pruner"], "name"), ("pruner",), problems
         )
     return draft
+
+
+def _resource(keys: Mapping[str, Any], problems: Problems) -> Resource | None:
+    rungs: list[Placement] = []
+    for index, item in _whole(keys.get("rungs")).items():
+        values = dict(item)
+        if "runner" in values:
+            values["runner"] = RunnerSpec(**_with_options(values["runner"], "name"))
+        rung = build(Placement, values, ("resource", "rungs", index), problems)
+        rungs += [] if rung is None else [rung]
+    return build(Resource, {**keys, "rungs": tuple(rungs)}, ("resource",), problems)
 
 
 def _whole(items: list[Any] | None) -> dict[int, Any]:

@@ -193,7 +193,7 @@ _PLACEMENT = Record(
         "at_least": Key(
             Number(above=0), "Holds for trials that are given so much.", required=True, example="27"
         ),
-        **STEP_KEYS,
+        **{name: key for name, key in STEP_KEYS.items() if name != "template"},
     },
     main="at_least",
 )

@@ -18,7 +18,7 @@ from airflow_hpo.blueprint.shapes import (
 )
 from airflow_hpo.blueprint.units import DURATION_PATTERN, seconds_of
 
-__all__ = ["DAG", "DURATION", "TRIAL", "named"]
+__all__ = ["DAG", "DURATION", "STEP_KEYS", "TRIAL", "named"]
 
 
 def _some_seconds(text: str) -> float:
@@ -65,7 +65,7 @@ _RUNNER = Key(
     "Where jobs run: a runner's name, or a mapping with its name and options.",
 )
 
-_STEP_KEYS = {
+STEP_KEYS = {
     "runner": _RUNNER,
     "gpus": Key(Number(least=0), "Devices it needs; fractions share one."),
     "pool": Key(Text(), "Airflow pool its task takes slots of."),
@@ -88,7 +88,7 @@ _STEP_SHAPE = Record(
             required=True,
         ),
         "command": _COMMAND,
-        **_STEP_KEYS,
+        **STEP_KEYS,
     }
 )
 
@@ -96,7 +96,7 @@ TRIAL = Record(
     {
         "command": _COMMAND,
         "steps": Key(ListOf(_STEP_SHAPE, least=1), "Instead of a command: several, in order."),
-        **_STEP_KEYS,
+        **STEP_KEYS,
         "environment": Key(
             MapOf(
                 Text(empty=True),
