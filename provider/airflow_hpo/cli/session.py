@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from secrets import token_hex
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import TYPE_CHECKING
 
 from airflow_hpo.cli.leftovers import find_leftovers, latest_key, this_process
@@ -137,9 +137,6 @@ class Session:
         self._display = display
         self._take_over = take_over
         self.elsewhere = 0
-        self._is_timed = study.blueprint.budget.wall_clock_s is not None or any(
-            rule.kind == "expression" for rule in study.blueprint.stop
-        )
         self._due: deque[_Due] = deque()
         self._running: dict[int, _Work] = {}
         self._events: SimpleQueue[_Ended | _Signal] = SimpleQueue()
@@ -161,10 +158,20 @@ class Session:
         if self.stop is None and self.interrupted is None:
             self.stop = self.study.decide()
 
+    def interrupt(self, name: str) -> None:
+        """
+        End the running trials as a signal called *name* would, from any thread.
+        """
+        self._events.put(_Signal(name))
+
     @contextmanager
     def _signals(self) -> Iterator[None]:
+        if current_thread() is not main_thread():
+            yield  # signals are the main thread's; who runs this there can interrupt
+            return
+
         def note(number: int, _frame: object) -> None:
-            self._events.put(_Signal(signal.Signals(number).name))
+            self.interrupt(signal.Signals(number).name)
 
         # What is ignored stays so: nohup, or a shell's background job.
         mine = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
@@ -174,6 +181,16 @@ class Session:
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
+
+    @property
+    def _is_timed(self) -> bool:
+        """
+        Whether the study may end though nothing happens.
+        """
+        blueprint = self.study.blueprint  # its budget may have changed meanwhile
+        return blueprint.budget.wall_clock_s is not None or any(
+            rule.kind == "expression" for rule in blueprint.stop
+        )
 
     def _resume(self) -> None:
         """
