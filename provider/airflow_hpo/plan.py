@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_hpo.strategies import STRATEGIES, strategy_for
+from airflow_hpo.strategies import strategy_for
+from airflow_hpo.strategies.auto import explain, phases_of
 from airflow_hpo.strategies.points import distinct_points
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ def make_plan(blueprint: Blueprint) -> Plan:
     a note says so.
     """
     trials, notes = _capped_trials(blueprint)
+    chosen = explain(blueprint)
+    notes = notes if chosen is None else (chosen, *notes)
     samplers = _samplers(blueprint, trials)
     batch = blueprint.execution.batch_size
     rounds = tuple(
@@ -164,9 +167,7 @@ def _samplers(blueprint: Blueprint, trials: int) -> list[str]:
     Return what proposes each of the first *trials* trials.
     """
     points = len(distinct_points(blueprint.space, blueprint.points))
-    support = STRATEGIES.load(blueprint.strategy.name).support
-    startup = blueprint.strategy.startup_trials if support.startup else 0
-    return [
-        "point" if number < points else "random" if number < startup else blueprint.strategy.name
-        for number in range(trials)
-    ]
+    names: list[str] = []
+    for phase in phases_of(blueprint):
+        names[phase.start :] = [phase.strategy] * (trials - phase.start)
+    return ["point"] * min(points, trials) + names[points:]

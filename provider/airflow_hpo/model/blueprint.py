@@ -64,7 +64,9 @@ class StrategySpec(Document):
     Args:
         name: A name of the strategy table.
 
-        startup_trials: So many first trials, by number, are random.
+        startup_trials:
+            So many first trials, by number, are random; `None` for what is
+            usual with the strategy.
 
         seed: Of the whole study; `None` to draw one and keep it.
 
@@ -72,7 +74,7 @@ class StrategySpec(Document):
     """
 
     name: str = "tpe"
-    startup_trials: int = Field(default=20, ge=0)
+    startup_trials: int | None = Field(default=None, ge=0)
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     options: dict[str, Any] = Field(default_factory=dict)
 

@@ -8,20 +8,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_hpo.model.registry import Table
-from airflow_hpo.strategies.base import Setting
+from airflow_hpo.strategies.base import STARTUP_TRIALS, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_hpo.model.blueprint import Blueprint, StrategySpec
+    from airflow_hpo.model.blueprint import Blueprint, Execution, Resource, StrategySpec
+    from airflow_hpo.model.objective import Objective
     from airflow_hpo.model.values import Configuration
     from airflow_hpo.strategies.base import Strategy
 
-__all__ = ["PLANNED", "STRATEGIES", "create_strategy", "strategy_for"]
+__all__ = ["PLANNED", "STRATEGIES", "create_strategy", "setting_for", "strategy_for"]
 
 STRATEGIES = Table(
     kind="strategy",
     entries={
+        "auto": "airflow_hpo.strategies.auto:AutoStrategy",
         "random": "airflow_hpo.strategies.random:RandomStrategy",
         "grid": "airflow_hpo.strategies.grid:GridStrategy",
         "manual": "airflow_hpo.strategies.manual:ManualStrategy",
@@ -85,10 +87,35 @@ def strategy_for(blueprint: Blueprint) -> Strategy:
     Raises:
         ValueError: If the name or an option is not known.
     """
-    setting = Setting(
+    setting = setting_for(
+        blueprint.strategy,
         objectives=blueprint.objectives,
         trials=blueprint.budget.trials,
-        startup_trials=blueprint.strategy.startup_trials,
+        execution=blueprint.execution,
         resource=blueprint.resource,
     )
     return create_strategy(blueprint.strategy, setting, points=blueprint.points)
+
+
+def setting_for(
+    spec: StrategySpec,
+    *,
+    objectives: tuple[Objective, ...],
+    trials: int,
+    execution: Execution,
+    resource: Resource | None = None,
+) -> Setting:
+    """
+    Return what the strategy that *spec* names is made from.
+    """
+    given = spec.startup_trials
+    return Setting(
+        objectives=objectives,
+        trials=trials,
+        startup_trials=STARTUP_TRIALS if given is None else given,
+        startup_given=given is not None,
+        together=execution.batch_size
+        if execution.mode == "batch"
+        else execution.concurrency or execution.batch_size,
+        resource=resource,
+    )

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from airflow_hpo.model.trial import Suggestion, Trial
     from airflow_hpo.model.values import Configuration
 
-__all__ = ["Extra", "Options", "Setting", "Strategy", "Support"]
+__all__ = ["STARTUP_TRIALS", "Extra", "Options", "Setting", "Strategy", "Support"]
+
+STARTUP_TRIALS = 20
+"""So many first trials are random where neither a person nor the strategy decides."""
 
 
 class Options(Document):
@@ -42,6 +45,10 @@ class Setting:
 
         startup_trials: So many first trials, by number, are random.
 
+        startup_given: Whether a person said so.
+
+        together: So many trials are suggested, or run, at the same time.
+
         resource: Bounds of the resource, for multi-fidelity strategies.
 
         points: Configurations tried first, for strategies that place them
@@ -50,7 +57,9 @@ class Setting:
 
     objectives: tuple[Objective, ...]
     trials: int
-    startup_trials: int = 20
+    startup_trials: int = STARTUP_TRIALS
+    startup_given: bool = False
+    together: int = 1
     resource: Resource | None = None
     points: tuple[Configuration, ...] = ()
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.blueprint.checks.named import check_options, load_named
-from airflow_hpo.strategies import PLANNED, STRATEGIES
-from airflow_hpo.strategies.base import Setting
+from airflow_hpo.strategies import PLANNED, STRATEGIES, setting_for
 from airflow_hpo.strategies.support import able_to, unsupported
 
 if TYPE_CHECKING:
@@ -49,10 +48,11 @@ def check_strategy(draft: Draft, space: Space | None, problems: Problems) -> Non
             hint = f"these can: {', '.join(able_to('multi_objective'))}"
         problems.error(("strategy", "name"), reason, hint=hint)
     if options is not None and draft.budget is not None and problems.errors == before:
-        setting = Setting(
+        setting = setting_for(
+            spec,
             objectives=draft.objectives,
             trials=draft.budget.trials,
-            startup_trials=spec.startup_trials,
+            execution=draft.execution,
             resource=draft.resource,
         )
         _check_fit(strategy_class(options, setting), draft, space, problems)
@@ -75,14 +75,11 @@ def _check_fit(strategy: Any, draft: Draft, space: Space, problems: Problems) ->
         message = f"is capped to the number of configurations, {limit}, got {draft.budget.trials}"
         problems.warn(("budget", "trials"), message)
     spec = draft.strategy
-    if (
-        spec is None
-        or not strategy.support.startup
-        or "startup_trials" not in spec.model_fields_set
-    ):
+    startup = None if spec is None else spec.startup_trials
+    if startup is None or not strategy.support.startup:
         return
-    if spec.startup_trials >= draft.budget.trials:
+    if startup >= draft.budget.trials:
         problems.warn(
             ("strategy", "startup_trials"),
-            f"leaves all {draft.budget.trials} trials random, got {spec.startup_trials}",
+            f"leaves all {draft.budget.trials} trials random, got {startup}",
         )
