@@ -76,20 +76,3 @@ def test_sixteen_processes_share_one_study(url):
     assert len({tuple(trial.configuration.items()) for trial in record.trials}) == _TRIALS
     assert record.stop is not None
     assert record.stop.rule == "trials"
-
-
-def test_same_round_asked_by_all(url):
-    """
-    Sixteen processes that ask with one key at once get one and the same batch.
-    """
-    (blueprint,) = parse_blueprints(_BLUEPRINT)
-    Study.open(open_storage(url), "crowd", blueprint)
-
-    batches = run_together([partial(_batch, url)] * _PROCESSES, timeout_s=240)
-
-    assert {tuple(batch) for batch in batches} == {(0, 1, 2, 3, 4)}
-
-
-def _batch(url: str) -> list[int]:
-    study = Study.load(open_storage(url), "crowd")
-    return [trial.number for trial in study.ask(5, key="round")]
