@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from airflow_hpo.errors import StudyError
+from airflow_hpo.history import adopt, collect, given_points, history_notes, history_of
 from airflow_hpo.model.blueprint import Blueprint
 from airflow_hpo.model.decision import decide, reached
 from airflow_hpo.model.objective import best_trial
 from airflow_hpo.model.stop import Stop
 from airflow_hpo.model.trial import Failure, TrialState
-from airflow_hpo.model.values import canonical
 from airflow_hpo.strategies import STRATEGIES, strategy_for
 
 if TYPE_CHECKING:
@@ -83,8 +83,11 @@ class Study:
         """
         Return the study called *name*, creating it where it does not exist.
 
+        One that exists goes on with *blueprint*, also where that was changed:
+        `past` says what of its trials fits another search space.
+
         Raises:
-            StudyError: If it exists with another search space or objective.
+            StudyError: If it exists with another objective.
         """
         seed = blueprint.strategy.seed
         record = storage.create(
@@ -93,7 +96,7 @@ class Study:
             seed=secrets.randbelow(2**31) if seed is None else seed,
             plan=plan or {},
         )
-        _check_compatible(record, blueprint)
+        adopt(storage, record, _defined(record), blueprint)
         return cls(storage, name, blueprint)
 
     @classmethod
@@ -132,6 +135,7 @@ class Study:
         Raises:
             SpaceExhaustedError: If no configuration satisfies the constraints.
         """
+        self.begin()
         exhausted: Stop | None = None
 
         def propose(record: StudyRecord) -> Sequence[Suggestion]:
@@ -144,19 +148,42 @@ class Study:
             exhausted = self._exhausted(record) if ends else None
             return suggestions
 
-        trials = self.storage.append(self.name, key, propose)
+        # How far a pruned trial came is what it teaches; else last values are enough.
+        pruned = self.blueprint.pruner is not None
+        trials = self.storage.append(self.name, key, propose, measurements=pruned)
         if exhausted is not None:
             self.stop(exhausted)
         return trials
 
+    def begin(self) -> None:
+        """
+        Fetch the trials of a warm start, unless that was done before.
+
+        Raises:
+            StudyError: If there are none to be had.
+        """
+        warm_start = self.blueprint.warm_start
+        if warm_start is not None:
+            self.storage.note(
+                self.name,
+                "warm_started",
+                lambda: collect(warm_start, self.blueprint, storage=self.storage, study=self.name),
+            )
+
+    def past(self) -> list[str]:
+        """
+        Return what is to be said of trials from elsewhere, or of another space.
+        """
+        return history_notes(self.record(), self.blueprint)
+
     def _suggest(
         self, record: StudyRecord, count: int, *, only: Place | None = None
     ) -> Sequence[Suggestion]:
-        strategy = strategy_for(self.blueprint)
+        strategy = strategy_for(self.blueprint, points=given_points(record, self.blueprint))
         # Only ladders know rungs.
         more: dict[str, Any] = {} if only is None else {"only": only}
-        space = self.blueprint.space
-        return strategy.suggest(space, record.trials, count, seed=record.seed, **more)
+        space, history = self.blueprint.space, history_of(record, self.blueprint)
+        return strategy.suggest(space, history, count, seed=record.seed, **more)
 
     @property
     def is_ladder(self) -> bool:
@@ -345,10 +372,6 @@ def _now(now: float | None) -> float:
     return time.time() if now is None else now
 
 
-# What must stay the same for as long as a study lives.
-_FIXED = ("objectives", "space")
-
-
 def _defined(record: StudyRecord) -> Blueprint:
     """
     Return the blueprint that a study was made from.
@@ -361,19 +384,9 @@ def _defined(record: StudyRecord) -> Blueprint:
         ) from error
 
 
-def _check_compatible(record: StudyRecord, blueprint: Blueprint) -> None:
-    # Both through the model, so that a key which a later version added with
-    # its default is no difference.
-    old, new = (each.model_dump(mode="json") for each in (_defined(record), blueprint))
-    changed = [name for name in _FIXED if canonical(old[name]) != canonical(new[name])]
-    if changed:
-        raise StudyError(
-            f"study {record.name!r} exists with other {' and '.join(changed)}; "
-            "give this blueprint another study name to begin a new one"
-        )
-
-
 def _exhausted(record: StudyRecord) -> Stop:
     tried = len(record.trials)
+    if "warm_started" in record.notes:
+        return Stop("exhausted", "all configurations have been tried, here or in the warm start")
     what = "the only configuration has" if tried == 1 else f"all {tried} configurations have"
     return Stop("exhausted", f"{what} been tried")

@@ -47,7 +47,7 @@ space:
   momentum: {float: [0.5, 0.99], when: {optimizer: sgd}}
 points: [{learning_rate: 1e-3}]
 strategy: {name: random, seed: 7}
-pruner: {name: median, startup_trials: 5, warmup: 3, options: {name: x}}
+pruner: {name: median, startup_trials: 5, options: {warmup: 3}}
 budget: {trials: 50, wall_clock: 2h, trial_time: 10h, failures: 20%}
 execution: {mode: async, concurrency: 4}
 resource: {name: epochs, min: 1, max: 27, rungs: [{at_least: 3}, {at_least: 9, gpus: 1}]}
@@ -102,7 +102,7 @@ def test_every_key_reaches_the_model():
     ]
     assert blueprint.space.by_name["momentum"].when == {"optimizer": ("sgd",)}
     assert blueprint.points == ({"learning_rate": 1e-3},)
-    assert blueprint.pruner.options == {"startup_trials": 5, "warmup": 3, "name": "x"}
+    assert blueprint.pruner.options == {"startup_trials": 5, "warmup": 3}
     assert blueprint.budget == Budget(
         trials=50, wall_clock_s=7200, trial_time_s=36000, failure_share=0.2
     )

@@ -479,3 +479,26 @@ class TestDecide:
 
         assert study.decide(now=began + 59) is None
         assert study.decide(now=began + 61).rule == "wall_clock"
+
+
+def test_strategies_learn_how_far_pruned_trials_came(storage):
+    """
+    With a pruner, the history that a strategy is asked with brings the measurements.
+    """
+    seen = []
+
+    class Curious:
+        def suggest(self, space, trials, count, *, seed):
+            seen.extend(trial.measurements for trial in trials)
+            return []
+
+    for pruner in (None, {"name": "median"}):
+        name = f"s{pruner is not None}"
+        study = Study.open(storage, name, make(pruner=pruner))
+        study.ask(1, key="a")
+        study.start(0, key="try 1")
+        study.measure(0, [Measurement({"y": 3}, time=1.0)], attempt=1, first=0)
+        study._suggest = lambda record, *_, **__: Curious().suggest(None, record.trials, 1, seed=0)
+        study.ask(1, key="b")
+
+    assert [len(measurements) for measurements in seen] == [0, 1]

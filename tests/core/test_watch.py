@@ -316,3 +316,36 @@ def test_measurements_after_the_last_look_are_kept(make, opened, attempt):
     measured = [found.metrics for found in study.storage.measurements("s", 0)]
     assert measured == [{"y": 0.05}, {"z": 9}]
     assert trial.metrics == {"y": 0.05, "z": 9}
+
+
+PRUNED = """case $HPO_TRIAL in 0|1) v=0.9;; 2) v=0.1;; esac
+for epoch in 1 2 3 4; do
+  echo "{{\\"epoch\\": $epoch, \\"acc\\": $v}}"
+  if [ $HPO_TRIAL = 2 ]; then sleep 1.2; fi
+done
+if [ $HPO_TRIAL = 2 ]; then sleep 60; fi"""
+
+
+def test_pruner_ends_a_running_trial(make, opened, attempt):
+    """
+    A trial that falls behind is ended while it runs; log and record say why.
+    """
+    blueprint = make(
+        PRUNED,
+        objectives=[{"metric": "acc", "direction": "maximize"}],
+        pruner={"name": "median", "options": {"startup_trials": 2, "warmup": 1}},
+        resource={"name": "epochs", "min": 1, "max": 4},
+    )
+    study = opened(blueprint)
+    study.ask(3, key="ask")
+    for number in (0, 1):
+        attempt(blueprint, number).run()
+    lines = []
+    trial = attempt(blueprint, 2, lines=lines).run()
+
+    reason = "pruned at epoch 2: 0.1 below the median 0.9 of 2 trials"
+    assert (trial.state, trial.reason) == (TrialState.PRUNED, reason)
+    assert f"ending the trial: {reason}" in lines
+    assert trial.metrics["epoch"] < 4
+    assert trial.is_counted
+    assert study.record().stop is None
