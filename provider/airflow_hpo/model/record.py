@@ -13,7 +13,7 @@ from airflow_hpo.model.values import Value
 
 __all__ = ["NOTES", "Attempt", "Event", "StudyRecord", "StudySummary"]
 
-NOTES = ("warm_started", "space_changed")
+NOTES = ("warm_started", "space_changed", "strategy_chosen")
 """What is noted about a study once and for all: kinds of events."""
 
 
