@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from airflow_hpo.blueprint.quoting import VALUE, Surroundings, surroundings
 from airflow_hpo.model.values import Configuration, Value
 
-__all__ = ["ALL_PARAMETERS", "Template", "word_of"]
+__all__ = ["ALL_PARAMETERS", "Placeholder", "Template", "quoted", "word_of"]
 
 ALL_PARAMETERS = "parameters"
 """The name that stands for all active parameters."""
@@ -49,9 +49,9 @@ def word_of(value: Value) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Placeholder:
+class Placeholder:
     """
-    Something in braces.
+    What stands in braces.
 
     Args:
         name: Of the parameter, or `ALL_PARAMETERS`.
@@ -78,7 +78,7 @@ class Template:
     """
 
     text: str
-    _parts: tuple[str | _Placeholder, ...]
+    _parts: tuple[str | Placeholder, ...]
 
     @classmethod
     def parse(cls, text: str) -> Template:
@@ -108,12 +108,39 @@ class Template:
         """
         return frozenset(part.name for part in self._placeholders()) - {ALL_PARAMETERS}
 
+    def needed_names(self) -> frozenset[str]:
+        """
+        Return the names that there must be: all of them.
+        """
+        return self.names()
+
     def bare_names(self) -> frozenset[str]:
         """
         Return the names whose value must be there: those without a flag.
         """
         bare = (part.name for part in self._placeholders() if part.flag is None)
         return frozenset(bare) - {ALL_PARAMETERS}
+
+    @property
+    def tells_late(self) -> bool:
+        """
+        Whether some of what is wrong shows only with values: nothing here does.
+        """
+        return False
+
+    @property
+    def plain_hint(self) -> str:
+        """
+        How a name is written that is no parameter, with ``{name}`` for it.
+        """
+        return "write {{{{{name}}}}} for braces that are meant"
+
+    @property
+    def parts(self) -> tuple[str | Placeholder, ...]:
+        """
+        The text and the placeholders, in order; braces that are meant are single.
+        """
+        return self._parts
 
     @property
     def takes_all(self) -> bool:
@@ -134,8 +161,8 @@ class Template:
             for part in self._parts
         )
 
-    def _placeholders(self) -> list[_Placeholder]:
-        return [part for part in self._parts if isinstance(part, _Placeholder)]
+    def _placeholders(self) -> list[Placeholder]:
+        return [part for part in self._parts if isinstance(part, Placeholder)]
 
 
 def _pieces(text: str) -> Iterator[str | re.Match[str]]:
@@ -164,7 +191,7 @@ def _where(text: str, offset: int) -> str:
     return f"at column {column}" + (f" of line {line + 1}" if line else "")
 
 
-def _placeholder(match: re.Match[str], around: Surroundings) -> _Placeholder:
+def _placeholder(match: re.Match[str], around: Surroundings) -> Placeholder:
     where = _where(match.string, match.start())
     name, colon, flag = match.group(1).partition(":")
     if _NAME.fullmatch(name) is None:
@@ -189,10 +216,10 @@ def _placeholder(match: re.Match[str], around: Surroundings) -> _Placeholder:
         )
     if around is not Surroundings.WORDS and (colon or name == ALL_PARAMETERS):
         raise ValueError(f"{match.group()} must stand outside quotes, got it {where}")
-    return _Placeholder(name, flag if colon else None, around)
+    return Placeholder(name, flag if colon else None, around)
 
 
-def _rendered(part: _Placeholder, configuration: Configuration) -> str:
+def _rendered(part: Placeholder, configuration: Configuration) -> str:
     if part.name == ALL_PARAMETERS and ALL_PARAMETERS not in configuration:
         words = (f"--{name}={word_of(value)}" for name, value in configuration.items())
         return " ".join(map(shlex.quote, words))
@@ -204,6 +231,18 @@ def _rendered(part: _Placeholder, configuration: Configuration) -> str:
     if part.flag is None:
         return value
     return f"{part.flag}{value}" if part.flag.endswith("=") else f"{part.flag} {value}"
+
+
+def quoted(text: str, around: Surroundings) -> str:
+    """
+    Return *text* so that the shell reads it as it is, where *around* tells.
+
+    Raises:
+        ValueError: If nothing can be quoted there.
+    """
+    if around not in _QUOTED:
+        raise ValueError(f"a value must not stand {around.value}")
+    return _QUOTED[around](text)
 
 
 def _in_double_quotes(text: str) -> str:

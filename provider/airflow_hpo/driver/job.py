@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_hpo.blueprint.template import Template
+from airflow_hpo.blueprint.commands import parse_command
 from airflow_hpo.errors import TrialInvalidError
 from airflow_hpo.model.job import Job
 from airflow_hpo.platforms import create_platform
@@ -94,7 +94,7 @@ def build_job(
         trial=trial.number,
         attempt=trial.attempt,
         step=step.name,
-        configuration=trial.configuration,
+        configuration=values,
         workspace=workspace,
         shared=shared or workspace,
         workdir=Path(workdir) if workdir else workspace,
@@ -106,7 +106,7 @@ def build_job(
         step=step.name,
         workspace=str(workspace),
         workdir=workdir,
-        command=Template.parse(step.command).render(values),
+        command=parse_command(step).render(values),
         configuration=dict(trial.configuration),
         environment={
             "HPO_STUDY": study,

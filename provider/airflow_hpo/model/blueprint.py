@@ -255,6 +255,8 @@ class Step(Document):
 
         command: Template of a shell line; ``{name}`` is a quoted parameter.
 
+        template: The language of *command*: ``braces``, or ``jinja``.
+
         runner: Overrides the trial's runner.
 
         gpus: Devices it needs; fractions share one.
@@ -272,6 +274,7 @@ class Step(Document):
 
     name: str = "trial"
     command: str = ""
+    template: Literal["braces", "jinja"] = "braces"
     runner: RunnerSpec | None = None
     gpus: float = Field(default=0, ge=0)
     pool: str | None = None

@@ -20,6 +20,7 @@ PLATFORMS = Table(
     kind="platform",
     entries={
         "valohai": "airflow_hpo.platforms.valohai:ValohaiPlatform",
+        "polyaxon": "airflow_hpo.platforms.polyaxon:PolyaxonPlatform",
     },
     group="airflow_hpo.platforms",
 )

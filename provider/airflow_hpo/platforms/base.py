@@ -35,7 +35,8 @@ class Scene:
 
         step: Name of the step within the trial.
 
-        configuration: The trial's parameters, with their types.
+        configuration: The trial's parameters, with their types; the resource
+            that it is given is among them.
 
         workspace: Folder of this trial's files (absolute; exists).
 

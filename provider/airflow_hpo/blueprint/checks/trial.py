@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from airflow_hpo.blueprint.checks.named import check_options, load_named
 from airflow_hpo.blueprint.checks.space import name_hint
-from airflow_hpo.blueprint.template import Template
+from airflow_hpo.blueprint.commands import parse_command
+from airflow_hpo.blueprint.template import ALL_PARAMETERS
 from airflow_hpo.metrics import FORMATS
 from airflow_hpo.metrics import PLANNED as PLANNED_FORMATS
 from airflow_hpo.platforms import PLATFORMS
@@ -17,9 +18,11 @@ from airflow_hpo.runners import RUNNERS
 
 if TYPE_CHECKING:
     from airflow_hpo.blueprint.checks.draft import Draft
+    from airflow_hpo.blueprint.commands import CommandTemplate
     from airflow_hpo.blueprint.document import Path
     from airflow_hpo.blueprint.problems import Problems
     from airflow_hpo.model.blueprint import RunnerSpec, Step
+    from airflow_hpo.model.values import Value
 
 __all__ = ["check_runner", "check_trial"]
 
@@ -98,18 +101,20 @@ def _check_platform(draft: Draft, problems: Problems) -> None:
         check_options(platform_class.options_class, spec.options, path=path, problems=problems)
 
 
-def _check_command(step: Step, path: Path, draft: Draft, problems: Problems) -> Template | None:
+def _check_command(
+    step: Step, path: Path, draft: Draft, problems: Problems
+) -> CommandTemplate | None:
     try:
-        template = Template.parse(step.command)
+        template = parse_command(step)
     except ValueError as error:
         problems.error(path, str(error))
         return None
     known = draft.names | ({draft.resource.name} if draft.resource else set())
     if draft.resource is None and problems.touches(("resource",)):
         known |= template.names()  # one of them may be what was refused
-    for name in sorted(template.names() - known):
+    for name in sorted(template.needed_names() - known):
         rule = f"must name parameters in braces, got {{{name}}}"
-        hint = name_hint(name, known) or f"write {{{{{name}}}}} for braces that are meant"
+        hint = name_hint(name, known) or template.plain_hint.format(name=name)
         problems.error(path, rule, hint=hint)
     for name in sorted(template.bare_names() & draft.parameters.keys()):
         if draft.parameters[name].when:
@@ -118,10 +123,34 @@ def _check_command(step: Step, path: Path, draft: Draft, problems: Problems) -> 
                 f"must give a flag with {name}, which is not always active, got {{{name}}}",
                 hint=f"write {{{name}:--{name}}} for '--{name} VALUE' or nothing",
             )
+    if not problems.touches(path):
+        _try_command(template, path, draft, problems)
     return template
 
 
-def _warn_of_unused(templates: list[Template], draft: Draft, problems: Problems) -> None:
+def _try_command(template: CommandTemplate, path: Path, draft: Draft, problems: Problems) -> None:
+    """
+    Note why no command can be made of values, where the template alone does not tell.
+    """
+    if not template.tells_late or draft.broken:
+        return
+    values: dict[str, Value] = {
+        name: parameter.distribution.from_unit(_SOMEWHERE)
+        for name, parameter in draft.parameters.items()
+    }
+    if draft.resource is not None:
+        values[draft.resource.name] = draft.resource.max
+    try:
+        template.render(values)
+    except ValueError as error:
+        problems.error(path, str(error))
+
+
+# A place in the unit interval whose value stands for all others.
+_SOMEWHERE = 0.5
+
+
+def _warn_of_unused(templates: list[CommandTemplate], draft: Draft, problems: Problems) -> None:
     """
     Warn of a parameter that was left out where others are passed.
     """
@@ -132,11 +161,12 @@ def _warn_of_unused(templates: list[Template], draft: Draft, problems: Problems)
     if any(template.takes_all for template in templates):
         return
     for name, parameter in draft.parameters.items():
+        shown = draft.placeholder.format(name=name)
+        for_all = f", or {{{ALL_PARAMETERS}}} for all" if not shown.startswith("{{") else ""
         if not parameter.is_constant and name not in named:
             problems.warn(
                 ("space", name),
                 "is in no command, only in the file of parameters",
-                hint=f"write {draft.placeholder.format(name=name)} in the command, "
-                "or {parameters} for all",
+                hint=f"write {shown} in the command{for_all}",
                 at_key=True,
             )

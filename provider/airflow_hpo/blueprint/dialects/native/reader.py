@@ -218,7 +218,7 @@ def _with_options(item: str | Mapping[str, Any], key: str) -> dict[str, Any]:
     return {**named, "options": {**own, **item.get("options", {})}}
 
 
-_STEP_FIELDS = ("gpus", "pool", "pool_slots", "queue", "executor", "priority_weight")
+_STEP_FIELDS = ("template", "gpus", "pool", "pool_slots", "queue", "executor", "priority_weight")
 _TRIAL_FIELDS = ("environment", "workdir", "on_failure")
 _TIMES = {"timeout": "timeout_s", "grace": "grace_s"}
 

@@ -80,6 +80,10 @@ _COMMAND = Key(
     "A shell line; {name} is a parameter's value, quoted.",
 )
 
+_TEMPLATE = Key(
+    OneOf(("braces", "jinja")), "The command's language: {name}, or Jinja's {{ name }}."
+)
+
 _STEP_SHAPE = Record(
     {
         "name": Key(
@@ -88,6 +92,7 @@ _STEP_SHAPE = Record(
             required=True,
         ),
         "command": _COMMAND,
+        "template": _TEMPLATE,
         **STEP_KEYS,
     }
 )
@@ -95,6 +100,7 @@ _STEP_SHAPE = Record(
 TRIAL = Record(
     {
         "command": _COMMAND,
+        "template": _TEMPLATE,
         "steps": Key(ListOf(_STEP_SHAPE, least=1), "Instead of a command: several, in order."),
         **STEP_KEYS,
         "environment": Key(
