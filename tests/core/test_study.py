@@ -257,19 +257,25 @@ class TestOpen:
     @pytest.mark.parametrize(
         ("changes", "what"),
         [
-            ({"space": {"parameters": [choice("x", 1, 2)]}}, "space"),
-            ({"objectives": [{"metric": "y", "direction": "maximize"}]}, "objectives"),
-            ({"objectives": [{"metric": "z", "direction": "minimize"}]}, "objectives"),
+            ({"metric": "y", "direction": "maximize"}, "it is to minimize y, got maximize y"),
+            ({"metric": "z", "direction": "minimize"}, "it is to minimize y, got minimize z"),
+            ({"metric": "y", "target": 1}, "it is to minimize y, got bring y to 1"),
+            (
+                {"metric": "y", "direction": "minimize", "value": "max"},
+                "what counts of y is its last, got max",
+            ),
+            (None, "the number of objectives must stay 1, got 2"),
         ],
     )
-    def test_another_space_or_objective_is_refused(self, storage, changes, what):
+    def test_another_objective_is_refused(self, storage, changes, what):
         """
-        What the trials so far were made for can't change under them.
+        What the trials so far were measured by can't change under them.
         """
         Study.open(storage, "s", make())
+        several = [{"metric": name, "direction": "minimize"} for name in "yz"]
 
-        with pytest.raises(StudyError, match=f"study 's' exists with other {what}"):
-            Study.open(storage, "s", make(**changes))
+        with pytest.raises(StudyError, match=f"study 's' exists with other objectives: {what}; "):
+            Study.open(storage, "s", make(objectives=[changes] if changes else several))
 
     def test_other_changes_are_fine(self, storage):
         """

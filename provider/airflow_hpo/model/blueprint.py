@@ -15,6 +15,7 @@ from airflow_hpo.model.objective import Objective
 from airflow_hpo.model.space import Space
 from airflow_hpo.model.stop import Budget, StopRule
 from airflow_hpo.model.values import Value
+from airflow_hpo.model.warm_start import WarmStart
 
 __all__ = [
     "Blueprint",
@@ -390,6 +391,12 @@ class Blueprint(Document):
             new study in each DAG run. A fixed name continues that study.
 
         points: Configurations tried first; missing values are sampled.
+
+        warm_start: What the study is told before its first trial.
+
+        outcome_constraints:
+            Expressions over a trial's metrics that must hold, or it is not
+            feasible, however good its objectives are; see `Outcomes`.
     """
 
     name: str = Field(pattern=r"^[\w.-]{1,200}\Z")
@@ -397,7 +404,9 @@ class Blueprint(Document):
     study: str | None = None
     objectives: tuple[Objective, ...] = Field(min_length=1)
     space: Space
+    outcome_constraints: tuple[str, ...] = ()
     points: tuple[dict[str, Value], ...] = ()
+    warm_start: WarmStart | None = None
     strategy: StrategySpec = Field(default_factory=StrategySpec)
     pruner: PrunerSpec | None = None
     budget: Budget

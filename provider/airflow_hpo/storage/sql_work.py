@@ -118,7 +118,8 @@ def load(connection: Connection, study: str, *, measurements: bool = False) -> S
 def _record(connection: Connection, study: Row[Any], *, measurements: bool) -> StudyRecord:
     place = {"study_id": study.id}
     found = connection.execute(rows.TRIALS, place).all()
-    notes = connection.execute(rows.NOTED, {**place, "digests": _NOTE_DIGESTS}).tuples().all()
+    noted = connection.execute(rows.NOTED, {**place, "digests": _NOTE_DIGESTS})
+    notes = [(kind, data) for kind, data in noted]
     if not measurements:
         return rows.to_record(study, map(rows.to_trial, found), notes)
     measured: dict[int, list[Measurement]] = {}

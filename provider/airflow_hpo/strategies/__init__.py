@@ -80,9 +80,9 @@ def create_strategy(
     return PointsFirst(strategy, points)
 
 
-def strategy_for(blueprint: Blueprint) -> Strategy:
+def strategy_for(blueprint: Blueprint, *, points: Sequence[Configuration] = ()) -> Strategy:
     """
-    Return the strategy of *blueprint*, its points tried first.
+    Return the strategy of *blueprint*, its points tried first and *points* next.
 
     Raises:
         ValueError: If the name or an option is not known.
@@ -94,7 +94,8 @@ def strategy_for(blueprint: Blueprint) -> Strategy:
         execution=blueprint.execution,
         resource=blueprint.resource,
     )
-    return create_strategy(blueprint.strategy, setting, points=blueprint.points)
+    setting = replace(setting, outcome_constraints=blueprint.outcome_constraints)
+    return create_strategy(blueprint.strategy, setting, points=(*blueprint.points, *points))
 
 
 def setting_for(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from airflow_hpo.model.trial import Suggestion, Trial
@@ -67,7 +68,8 @@ class Startup:
 
         counts:
             ``all`` goes by the trial's number, whatever became of the ones
-            before it; ``complete`` waits for so many that ended well.
+            before it; ``complete`` waits for so many that ended well. Trials
+            of a warm start count in either case: they are known already.
     """
 
     trials: int
@@ -79,7 +81,8 @@ class Startup:
         """
         if self.counts == "complete":
             return sum(trial.is_complete for trial in trials) < self.trials
-        return number < self.trials
+        given = sum(1 for _ in takewhile(lambda trial: trial.number < 0, trials))
+        return given + number < self.trials
 
 
 def suggest_by_model(

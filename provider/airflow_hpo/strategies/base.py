@@ -49,6 +49,8 @@ class Setting:
 
         together: So many trials are suggested, or run, at the same time.
 
+        outcome_constraints: What outcomes must satisfy; see `Outcomes`.
+
         resource: Bounds of the resource, for multi-fidelity strategies.
 
         points: Configurations tried first, for strategies that place them
@@ -62,6 +64,7 @@ class Setting:
     together: int = 1
     resource: Resource | None = None
     points: tuple[Configuration, ...] = ()
+    outcome_constraints: tuple[str, ...] = ()
 
 
 class Extra(Document):
@@ -85,6 +88,14 @@ class Support(Document):
     Args:
         continuous: Floats without a step; without it only countable values.
 
+        outcome_constraints:
+            Keeps away from trials whose outcome breaks a constraint, or
+            learns from no trial at all.
+
+        history:
+            Learns from trials of a warm start, which come before its own and
+            have numbers below 0.
+
         extra: What it needs besides, if anything.
 
         note: What a person should know of it besides, in one sentence.
@@ -101,6 +112,8 @@ class Support(Document):
     asynchronous: bool = True
     multi_objective: bool = False
     multi_fidelity: bool = False
+    outcome_constraints: bool = False
+    history: bool = False
     extra: Extra | None = None
     startup: bool = Field(default=False, description="The first trials are random.")
     note: str = Field(default="")

@@ -91,6 +91,7 @@ class CmaesStrategy:
     options_class: ClassVar[type[Options]] = CmaesOptions
     support: ClassVar[Support] = Support(
         extra=EXTRA,
+        outcome_constraints=True,
         note="choices and conditional parameters are drawn at random, without their weights",
     )
 

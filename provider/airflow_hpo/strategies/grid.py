@@ -63,6 +63,7 @@ class GridStrategy:
         continuous=False,
         normal=False,
         multi_objective=True,
+        outcome_constraints=True,
         note="floats need a step, or their values listed as choices",
     )
 

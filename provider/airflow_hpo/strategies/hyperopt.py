@@ -49,6 +49,8 @@ _NOTE = "tries what hyperopt.fmin tries with the same seed"
 
 _DRIFT = "normal parameters may drift far from their mean: see max_deviations"
 
+_LEARNS = Support(outcome_constraints=True, history=True, note=f"{_NOTE}; {_DRIFT}")
+
 
 class _Hyperopt(ABC):
     """
@@ -125,9 +127,11 @@ class _Hyperopt(ABC):
         replay = Replay(
             layout, self.setting.objectives[0], trials, shows_running=self._shows_running
         )
-        calls = sum(trial.number >= 0 and trial.sampler != "point" for trial in trials)
+        given = sum(trial.number < 0 for trial in trials)
+        calls = sum(trial.sampler != "point" for trial in trials) - given
         for number, own in zip(numbers, seeds_of_fmin(seed, calls, len(numbers)), strict=True):
-            algorithm = self._algorithm(is_startup=self._is_startup(number, replay.finished))
+            is_startup = self._is_startup(number + given, replay.finished)
+            algorithm = self._algorithm(is_startup=is_startup)
             others = (derive_seed(seed, self.name, number, again) for again in _AGAIN)
             proposals = (
                 replay.propose(algorithm, number=number, seed=each) for each in chain([own], others)
@@ -159,7 +163,7 @@ class _Hyperopt(ABC):
 
     def _is_startup(self, number: int, finished: int) -> bool:
         """
-        Return whether trial *number* is random, so many having *finished*.
+        Return whether trial *number*, of all it is shown, is random, so many having *finished*.
         """
         del number, finished
         return False
@@ -182,7 +186,7 @@ class HyperoptRandomStrategy(_Hyperopt):
     """
 
     options_class: ClassVar[type[Options]] = HyperoptOptions
-    support: ClassVar[Support] = Support(note=_NOTE)
+    support: ClassVar[Support] = Support(outcome_constraints=True, note=_NOTE)
     name: ClassVar[str] = "hyperopt_random"
 
     def _algorithm(self, *, is_startup: bool) -> Algorithm:
@@ -201,7 +205,7 @@ class HyperoptTpeStrategy(_Hyperopt):
     """
 
     options_class: ClassVar[type[Options]] = HyperoptTpeOptions
-    support: ClassVar[Support] = Support(note=f"{_NOTE}; {_DRIFT}")
+    support: ClassVar[Support] = _LEARNS
     name: ClassVar[str] = "hyperopt_tpe"
     options: HyperoptTpeOptions
 
@@ -224,7 +228,7 @@ class HyperoptAnnealStrategy(_Hyperopt):
     """
 
     options_class: ClassVar[type[Options]] = HyperoptAnnealOptions
-    support: ClassVar[Support] = Support(note=f"{_NOTE}; {_DRIFT}")
+    support: ClassVar[Support] = _LEARNS
     name: ClassVar[str] = "hyperopt_anneal"
     options: HyperoptAnnealOptions
 
@@ -245,7 +249,7 @@ class HyperoptMixStrategy(_Hyperopt):
     """
 
     options_class: ClassVar[type[Options]] = HyperoptMixOptions
-    support: ClassVar[Support] = Support(note=f"{_NOTE}; {_DRIFT}")
+    support: ClassVar[Support] = _LEARNS
     name: ClassVar[str] = "hyperopt_mix"
     options: HyperoptMixOptions
 

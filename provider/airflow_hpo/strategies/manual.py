@@ -45,7 +45,7 @@ class ManualStrategy:
     """
 
     options_class: ClassVar[type[Options]] = ManualOptions
-    support: ClassVar[Support] = Support(multi_objective=True)
+    support: ClassVar[Support] = Support(multi_objective=True, outcome_constraints=True)
 
     def __init__(self, options: ManualOptions, setting: Setting) -> None:
         """

@@ -158,6 +158,8 @@ class Nsga2Strategy(_Nsga):
     options_class: ClassVar[type[Options]] = NsgaOptions
     support: ClassVar[Support] = Support(
         multi_objective=True,
+        outcome_constraints=True,
+        history=True,
         note="weights and normal distributions are not looked at; "
         "conditional parameters are drawn at random",
     )

@@ -57,6 +57,8 @@ class OptunaGpStrategy:
     support: ClassVar[Support] = Support(
         extra=EXTRA,
         multi_objective=True,
+        outcome_constraints=True,
+        history=True,
         startup=True,
         note="weights and normal distributions guide the start-up trials only; "
         "conditional parameters are drawn at random",

@@ -60,7 +60,7 @@ class QmcStrategy:
     """
 
     options_class: ClassVar[type[Options]] = QmcOptions
-    support: ClassVar[Support] = Support(multi_objective=True)
+    support: ClassVar[Support] = Support(multi_objective=True, outcome_constraints=True)
 
     def __init__(self, options: QmcOptions, setting: Setting) -> None:
         """

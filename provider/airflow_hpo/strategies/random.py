@@ -28,7 +28,7 @@ class RandomStrategy:
     """
 
     options_class: ClassVar[type[Options]] = Options
-    support: ClassVar[Support] = Support(multi_objective=True)
+    support: ClassVar[Support] = Support(multi_objective=True, outcome_constraints=True)
 
     def __init__(self, options: Options, setting: Setting) -> None:
         """

@@ -77,6 +77,8 @@ class TpeStrategy:
     options_class: ClassVar[type[Options]] = TpeOptions
     support: ClassVar[Support] = Support(
         multi_objective=True,
+        outcome_constraints=True,
+        history=True,
         startup=True,
         note="weights and normal distributions guide the start-up trials only",
     )

@@ -19,6 +19,7 @@ from airflow_hpo.model.objective import Objective
 from airflow_hpo.model.space import Parameter
 from airflow_hpo.model.stop import Budget, StopRule
 from airflow_hpo.model.values import Value
+from airflow_hpo.model.warm_start import WarmStart
 
 __all__ = ["Draft"]
 
@@ -49,6 +50,7 @@ class Draft:
     broken: set[str] = field(default_factory=set)
     constraints: dict[int, str] = field(default_factory=dict)
     points: dict[int, Mapping[str, Value]] = field(default_factory=dict)
+    warm_start: WarmStart | None = None
     strategy: StrategySpec | None = None
     pruner: PrunerSpec | None = None
     budget: Budget | None = None

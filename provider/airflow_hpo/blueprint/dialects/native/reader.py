@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.blueprint.checks import Draft
 from airflow_hpo.blueprint.dialects.base import build
+from airflow_hpo.blueprint.dialects.native.warm_start_keys import read_warm_start
 from airflow_hpo.blueprint.shapes import BROKEN
 from airflow_hpo.model.blueprint import (
     DagSpec,
@@ -64,6 +65,7 @@ def read_draft(found: Mapping[str, Any], data: Mapping[str, Value], problems: Pr
         objectives=_objectives(found, data, problems),
         constraints=_whole(found.get("constraints")),
         points=_whole(found.get("points")),
+        warm_start=read_warm_start(found.get("warm_start"), problems),
         stop=_stop(found, problems),
         trial=_trial(found, data, problems),
     )
@@ -128,6 +130,7 @@ def _read_space(
         if distribution is None:
             continue
         values = {"name": name, "distribution": distribution, "when": keys.get("when", {})}
+        values["default"] = (keys["default"],) if "default" in keys else ()
         parameter = build(Parameter, values, path, problems)
         if parameter is not None:
             draft.parameters[name] = parameter
@@ -141,7 +144,7 @@ _UNIFORM: Mapping[str, type[Float | Int]] = {"float": Float, "int": Int}
 def _distribution(
     kind: str, keys: Mapping[str, Any], path: Path, problems: Problems
 ) -> Distribution | None:
-    values = {name: value for name, value in keys.items() if name not in {kind, "when"}}
+    values = {name: value for name, value in keys.items() if name not in {kind, "when", "default"}}
     if kind == "constant":
         return build(Constant, {"value": keys["constant"]}, path, problems)
     if kind == "choice":

@@ -21,6 +21,10 @@ _WHEN = Key(
     MapOf(OneOrMany(Anything())),
     "Active only where each named parameter has this value, or one of these.",
 )
+_DEFAULT = Key(
+    Anything(),
+    "The value that trials count as having had which were made before the parameter was added.",
+)
 _STEP = Key(Number(above=0), "Distance of neighbouring values.")
 _LOG = Key(Flag(), "Whether equal ratios are equally likely, rather than equal gaps.")
 
@@ -35,6 +39,8 @@ _FOREIGN_BOUNDS = {
 
 def _kind(name: str, shape: Shape, about: str, **more: Key) -> Record:
     keys = {name: Key(shape, about, required=True), **more, "when": _WHEN}
+    if name != "constant":
+        keys["default"] = _DEFAULT
     return Record(keys, foreign=_FOREIGN_BOUNDS)
 
 

@@ -1,0 +1,32 @@
+"""
+TRIALS OF OTHERS -> A STUDY: what they teach, and what of them does not fit.
+
+Another study, a file, or the study's own past in a space that was changed
+since: all are mapped into the present space by the same few functions, and
+whatever is left out is counted and said.
+"""
+
+from __future__ import annotations
+
+from airflow_hpo.history.collect import collect
+from airflow_hpo.history.fit import Tally, fit_configuration, fit_past, fit_point, fit_trial
+from airflow_hpo.history.given import given_points, given_trials, history_notes, history_of
+from airflow_hpo.history.resume import adopt
+from airflow_hpo.history.told import Entry, Told, told_by
+
+__all__ = [
+    "Entry",
+    "Tally",
+    "Told",
+    "adopt",
+    "collect",
+    "fit_configuration",
+    "fit_past",
+    "fit_point",
+    "fit_trial",
+    "given_points",
+    "given_trials",
+    "history_notes",
+    "history_of",
+    "told_by",
+]
