@@ -20,6 +20,7 @@ from airflow_hpo.model.objective import best_trial
 from airflow_hpo.model.stop import Stop
 from airflow_hpo.model.trial import Failure, TrialState
 from airflow_hpo.strategies import STRATEGIES, strategy_for
+from airflow_hpo.strategies.auto import choice_of, with_choice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,6 +98,9 @@ class Study:
             plan=plan or {},
         )
         adopt(storage, record, _defined(record), blueprint)
+        choice = choice_of(blueprint)
+        if choice is not None:
+            storage.note(name, "strategy_chosen", lambda: choice)
         return cls(storage, name, blueprint)
 
     @classmethod
@@ -179,7 +183,8 @@ class Study:
     def _suggest(
         self, record: StudyRecord, count: int, *, only: Place | None = None
     ) -> Sequence[Suggestion]:
-        strategy = strategy_for(self.blueprint, points=given_points(record, self.blueprint))
+        blueprint = with_choice(self.blueprint, record.notes.get("strategy_chosen"))
+        strategy = strategy_for(blueprint, points=given_points(record, blueprint))
         # Only ladders know rungs.
         more: dict[str, Any] = {} if only is None else {"only": only}
         space, history = self.blueprint.space, history_of(record, self.blueprint)
