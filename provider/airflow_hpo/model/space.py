@@ -35,11 +35,16 @@ class Parameter(Document):
         when:
             Active only if each named parent is active and has one of the
             listed values; empty for always active.
+
+        default:
+            At most one value: what trials that were made before the parameter
+            was there, or elsewhere, count as having had.
     """
 
     name: str
     distribution: Distribution
     when: dict[str, tuple[Value, ...]] = Field(default_factory=dict)
+    default: tuple[Value, ...] = Field(default=(), max_length=1)
 
     @field_validator("name")
     @classmethod
@@ -57,6 +62,13 @@ class Parameter(Document):
         if never:
             raise ValueError(f"a condition must name a value, got none of {never[0]}")
         return when
+
+    @model_validator(mode="after")
+    def _possible_default(self) -> Parameter:
+        wrong = [value for value in self.default if not self.distribution.contains(value)]
+        if wrong:
+            raise ValueError(f"default must be a value that it takes, got {wrong[0]!r}")
+        return self
 
     @property
     def is_constant(self) -> bool:
