@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from airflow_hpo.cli.options import (
+    ArtifactsOption,
     FormatOption,
     StorageOption,
     StudyArgument,
+    artifacts_folder,
     open_journal,
     open_study,
 )
@@ -29,6 +31,7 @@ from airflow_hpo.cli.output import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from airflow_hpo.model.record import StudySummary
     from airflow_hpo.model.trial import Trial
@@ -54,10 +57,14 @@ def _status(
     ] = None,
     *,
     storage: StorageOption = None,
+    artifacts: ArtifactsOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
     """
     Show how studies stand: all of them, or one with what it is running.
+
+    Of one study it also shows what killed processes left behind; hpo repair
+    sets that right.
     """
     if study is None:
         summaries = open_journal(storage).studies()
@@ -68,7 +75,7 @@ def _status(
         else:
             say("there are no studies yet")
         return
-    details = _details(open_study(storage, study))
+    details = _details(open_study(storage, study), artifacts_folder(artifacts))
     if output is Format.JSON:
         show_json(details)
     else:
@@ -107,17 +114,22 @@ def _states(states: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {state}" for state, count in states.items() if count)
 
 
-def _details(study: Study) -> dict[str, Any]:
+def _details(study: Study, artifacts: Path) -> dict[str, Any]:
     """
-    Return the study's summary, and what its running trials measured last.
+    Return the study's summary, what its running trials measured last, and what has strayed.
     """
+    from airflow_hpo.driver import find_strays
     from airflow_hpo.model.trial import TrialState
     from airflow_hpo.report import summarise
 
     record = study.record()
     running = [trial for trial in record.trials if trial.state is TrialState.RUNNING]
     return summarise(record, study.blueprint) | {
-        "running": [_running(study, trial) for trial in running]
+        "running": [_running(study, trial) for trial in running],
+        "strays": [
+            {"trial": stray.trial.number, "kind": stray.kind.value, "what": stray.what}
+            for stray in find_strays(study, artifacts)
+        ],
     }
 
 
@@ -153,6 +165,8 @@ def _show_details(details: Mapping[str, Any]) -> None:
     if details["running"]:
         say()
         show_table(["running", "for", "last measured"], map(_running_row, details["running"]))
+    for stray in details["strays"]:
+        say(f"stray: #{stray['trial']}: {stray['what']} (hpo repair mends it)")
 
 
 def _running_row(trial: Mapping[str, Any]) -> list[str]:

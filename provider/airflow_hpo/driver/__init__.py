@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from airflow_hpo.driver.job import build_job, trial_label
 from airflow_hpo.driver.rounds import RoundResult, evaluate_round, suggest_round
+from airflow_hpo.driver.strays import Stray, StrayKind, end_jobs, find_strays, mend
 from airflow_hpo.driver.trial import TrialRun
 from airflow_hpo.driver.workspace import (
     default_artifacts,
@@ -19,10 +20,15 @@ from airflow_hpo.driver.workspace import (
 
 __all__ = [
     "RoundResult",
+    "Stray",
+    "StrayKind",
     "TrialRun",
     "build_job",
     "default_artifacts",
+    "end_jobs",
     "evaluate_round",
+    "find_strays",
+    "mend",
     "safe_name",
     "study_folder",
     "suggest_round",

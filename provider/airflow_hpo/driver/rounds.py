@@ -7,12 +7,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_hpo.driver.strays import end_jobs
 from airflow_hpo.errors import StudyError
 from airflow_hpo.model.objective import best_trial
 from airflow_hpo.model.trial import Failure, Outcome, TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from airflow_hpo.model.ladder import Place
     from airflow_hpo.model.stop import Stop
@@ -63,7 +65,11 @@ class RoundResult:
 
 
 def evaluate_round(
-    study: Study, numbers: Sequence[int], *, lost: Callable[[Trial], str | None]
+    study: Study,
+    numbers: Sequence[int],
+    *,
+    lost: Callable[[Trial], str | None],
+    artifacts: Path | None = None,
 ) -> RoundResult:
     """
     Reconcile the trials of a round with what became of their tasks, and decide.
@@ -76,6 +82,10 @@ def evaluate_round(
         lost:
             Asked for each trial that has not ended: why it never will (its
             task died), or `None` to leave it alone.
+
+        artifacts:
+            Folder under which workspaces are: what still runs of a lost trial
+            on this machine is ended. `None` leaves it alone.
     """
     wanted = set(numbers)
     for trial in study.record().trials:
@@ -83,6 +93,8 @@ def evaluate_round(
             reason = lost(trial)
             if reason is not None:
                 _tell_lost(study, trial, reason)
+                if artifacts is not None:
+                    end_jobs(study, trial, artifacts)
     stop = study.decide()
     trials = study.record().trials
     states: dict[str, int] = {}

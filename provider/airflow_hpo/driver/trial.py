@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow_hpo.driver.job import build_job
 from airflow_hpo.driver.watch import Watch, called_off, has_result
-from airflow_hpo.driver.workspace import claim_folder, study_folder, trial_folder
+from airflow_hpo.driver.workspace import Follower, claim_folder, study_folder, trial_folder
 from airflow_hpo.errors import TrialError, TrialInvalidError
 from airflow_hpo.metrics import create_collector, final_metrics, judge
 from airflow_hpo.model.trial import Failure, Outcome, TrialState
@@ -172,6 +172,7 @@ class TrialRun:
     def _outcome(self, trial: Trial) -> Outcome:
         folder = trial_folder(self._artifacts, self.study.name, trial)
         claim_folder(folder, self.study.name, trial)
+        Follower.note(folder, self._key)
         try:
             job, runner, collector = self._prepare(trial, folder)
         except ValueError as error:  # an option or a command that does not fit

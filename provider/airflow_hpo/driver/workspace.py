@@ -7,19 +7,78 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_hpo.report import write_text
+from airflow_hpo.runners.files import this_host
+from airflow_hpo.runners.supervisor import is_alive, started
 
 if TYPE_CHECKING:
     from airflow_hpo.model.trial import Trial
 
-__all__ = ["claim_folder", "default_artifacts", "safe_name", "study_folder", "trial_folder"]
+__all__ = [
+    "Follower",
+    "claim_folder",
+    "default_artifacts",
+    "safe_name",
+    "study_folder",
+    "trial_folder",
+]
 
 # Says which trial a folder belongs to.
 _OWNER = "trial.json"
+
+# Says which process follows the trial's latest attempt.
+_FOLLOWER = "follower.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """
+    The process that follows one attempt at a trial.
+
+    Args:
+        key: The attempt's.
+
+        host: The machine it runs on.
+
+        pid: Its number there.
+
+        started: When it started, in the system's unit.
+    """
+
+    key: str
+    host: str
+    pid: int
+    started: int
+
+    @classmethod
+    def note(cls, folder: Path, key: str) -> None:
+        """
+        Note in *folder* that this process follows the attempt called *key*.
+        """
+        pid = os.getpid()
+        known = cls(key, this_host(), pid, started(pid) or 0)
+        write_text(folder / _FOLLOWER, json.dumps(asdict(known)) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Follower | None:
+        """
+        Return who is noted in *folder*; `None` if nobody is.
+        """
+        try:
+            return cls(**json.loads((folder / _FOLLOWER).read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def is_gone(self) -> bool:
+        """
+        Return whether it ran on this machine and does no more.
+        """
+        return self.host == this_host() and not is_alive(self.pid, self.started)
 
 
 def default_artifacts() -> Path:

@@ -85,7 +85,8 @@ class EvaluateOperator(StudyOperator):
             return self._leave(context, nothing, skipped=self.later)
         with self.opened() as study:
             numbers = [element["number"] for element in suggested]
-            result = evaluate_round(study, numbers, lost=self._lost(context, numbers))
+            lost, artifacts = self._lost(context, numbers), self.hook.artifacts()
+            result = evaluate_round(study, numbers, lost=lost, artifacts=artifacts)
             answer = _answer(self.round, result, study)
             self._log(answer, result, study)
             skipped = [] if result.stop is None else self._unasked(context, study)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from airflow_hpo.model.base import Document
@@ -24,7 +25,15 @@ from airflow_hpo.model.job import JobState
 if TYPE_CHECKING:
     from airflow_hpo.model.job import Job, JobResult
 
-__all__ = ["ENDED", "Runner", "RunnerOptions", "pages", "wait_by_polling"]
+__all__ = [
+    "ENDED",
+    "FoundJob",
+    "Runner",
+    "RunnerOptions",
+    "Searchable",
+    "pages",
+    "wait_by_polling",
+]
 
 ENDED = frozenset({JobState.DONE, JobState.UNKNOWN})
 """States after which nothing more comes."""
@@ -96,6 +105,36 @@ class Runner(Protocol):
     def cancel(self, handle: str) -> None:
         """
         End the job and everything it started; returns when it is gone.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class FoundJob:
+    """
+    A job of a trial that a runner found without having been told its handle.
+
+    Args:
+        handle: As `Runner.submit` returned it.
+
+        attempt: The trial's attempt that it belongs to.
+
+        step: The step that it is.
+    """
+
+    handle: str
+    attempt: int
+    step: str
+
+
+@runtime_checkable
+class Searchable(Protocol):
+    """
+    A runner that finds its jobs again by study and trial, so that no stray is lost.
+    """
+
+    def find(self, *, study: str, trial: int, workspace: str) -> Sequence[FoundJob]:
+        """
+        Return the jobs of a trial that are known here, running or ended.
         """
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from airflow_hpo.model.job import Job
 
-__all__ = ["Ending", "Handle", "JobFiles", "this_host"]
+__all__ = ["Ending", "Handle", "JobFiles", "jobs_in", "this_host"]
 
 # What a file system without locks says; one machine alone rarely needs them.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
@@ -146,6 +146,8 @@ class Ending:
         reason: Why it failed, in words, where that is known better.
 
         failure: The kind of failure, where *reason* is given.
+
+        oom: Whether the kernel killed processes for want of memory meanwhile.
     """
 
     exit_code: int | None = None
@@ -153,6 +155,7 @@ class Ending:
     cause: str | None = None
     reason: str | None = None
     failure: Failure | None = None
+    oom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +286,7 @@ class Handle:
             cause=fields.get("cause"),
             reason=fields.get("reason"),
             failure=None if failure is None else Failure(failure),
+            oom=bool(fields.get("oom")),
         )
 
     def end(self, ending: Ending) -> None:
@@ -320,3 +324,11 @@ class Handle:
         if known is None or known.key != self.key:
             return [], since
         return read_lines(self.files.log, since, ended=ended)
+
+
+def jobs_in(workspace: Path, owner: str) -> list[Handle]:
+    """
+    Return the jobs of *owner* (study and trial) that were started in *workspace*.
+    """
+    found = (Handle.read(path) for path in sorted((workspace / ".jobs").glob("*.json")))
+    return [handle for handle in found if handle is not None and handle.owner == owner]

@@ -15,8 +15,8 @@ from uuid import uuid4
 
 from airflow_hpo.errors import TrialInvalidError
 from airflow_hpo.model.job import JobState
-from airflow_hpo.runners.base import ENDED, RunnerOptions
-from airflow_hpo.runners.files import Ending, Handle, JobFiles
+from airflow_hpo.runners.base import ENDED, FoundJob, RunnerOptions
+from airflow_hpo.runners.files import Ending, Handle, JobFiles, jobs_in
 from airflow_hpo.runners.launch import (
     TOKEN,
     inherited_environment,
@@ -164,6 +164,13 @@ class SubprocessRunner:
         if result is LOST and job is not None:
             _sweep(job)  # its supervisor was killed; the rest perhaps was not
         return result
+
+    def find(self, *, study: str, trial: int, workspace: str) -> Sequence[FoundJob]:
+        """
+        Return the jobs of a trial that were started on this machine.
+        """
+        own = [each for each in jobs_in(Path(workspace), f"{study}/{trial}") if each.is_here]
+        return [FoundJob(each.text, each.attempt, each.name.rpartition(".")[0]) for each in own]
 
     def cancel(self, handle: str) -> None:
         """
