@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from airflow_hpo.model.actual import actual
 from airflow_hpo.model.objective import best_trial
 from airflow_hpo.model.pareto import pareto_front
 from airflow_hpo.model.trial import TrialState
@@ -95,6 +96,9 @@ def summarise(record: StudyRecord, blueprint: Blueprint) -> dict[str, Any]:
         "states": {state: count for state, count in states.items() if count},
         "budget": blueprint.budget.model_dump(exclude_none=True),
         "planned": dict(record.plan),
+        "actual": actual(
+            record.trials, full=1.0 if blueprint.resource is None else blueprint.resource.max
+        ),
         "strategy": blueprint.strategy.name,
         "seed": record.seed,
         "created": _iso(record.created),
@@ -216,7 +220,39 @@ def summary_markdown(summary: Mapping[str, Any]) -> str:
         lines += [f"Best: trial {best['number']} with {value}.", ""]
         lines += ["| parameter | value |", "|---|---|"]
         lines += [f"| {_cell(name)} | {_cell(it)} |" for name, it in best["parameters"].items()]
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *_plan_lines(summary), ""])
+
+
+def _plan_lines(summary: Mapping[str, Any]) -> list[str]:
+    """
+    Return planned beside actual as a table; nothing for a study without a plan.
+    """
+    planned, done = summary["planned"], summary["actual"]
+    if not planned.get("trials"):
+        return []
+    rows = [["trials", planned["trials"], done["trials"]]]
+    ran = {
+        (bracket["iteration"], bracket["bracket"], rung["rung"]): rung["trials"]
+        for bracket in done["brackets"]
+        for rung in bracket["rungs"]
+    }
+    for bracket in planned.get("brackets", ()):
+        for rung in bracket["rungs"]:
+            place = (bracket.get("iteration", 0), bracket["bracket"], rung["rung"])
+            turn = f"iteration {place[0]}, " if place[0] else ""
+            what = f"{turn}bracket {place[1]}, rung {place[2]} on {rung['resource']:g}"
+            rows.append([what, rung["trials"], ran.get(place, 0)])
+    rows += [
+        [key.replace("_", " "), f"{planned[key]:.6g}", f"{done[key]:.6g}"]
+        for key in ("total_resource", "full_trials", "peak_parallelism")
+        if key in planned  # an earlier version's plan may lack it
+    ]
+    return [
+        "",
+        "| | planned at most | actual |",
+        "|---|---|---|",
+        *(_row([str(cell) for cell in row]) for row in rows),
+    ]
 
 
 def _front_lines(front: Sequence[Mapping[str, Any]]) -> list[str]:

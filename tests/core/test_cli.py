@@ -352,6 +352,7 @@ class TestPlan:
             "full_trials": 4.0,
             "peak_parallelism": 2,
             "notes": [],
+            "expected": None,
         }
 
     def test_text(self, hpo):
