@@ -19,6 +19,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from airflow_hpo.strategies import STRATEGIES
+from airflow_hpo.strategies._auto_rules import FIRST_LOOK, GP_TRIALS, RULES
 from airflow_hpo.strategies.base import Options, Support
 
 PAGE = Path(__file__).with_name("strategies.md")
@@ -51,6 +52,20 @@ def table() -> str:
         extra = f"`{support.extra.name}`" if support.extra else ""
         rows.append([f"[`{name}`](#{name})", *cells, extra])
     return _markdown(rows)
+
+
+def rules() -> str:
+    """
+    Return by what `auto` chooses, as a Markdown table.
+    """
+    rows = [["where there are", "take", "because"]]
+    rows += [[rule.when, f"[`{rule.strategy}`](#{rule.strategy})", rule.why] for rule in RULES]
+    first = (
+        f"The first trials look around evenly with `qmc`: a quarter of the budget, at most "
+        f"{FIRST_LOOK}, but never less than the first batch. Where `startup_trials` is set, so "
+        f"many random ones take their place. `gp` hands over to `tpe` at trial {GP_TRIALS}."
+    )
+    return f"{_markdown(rows)}\n\n{first}"
 
 
 def _mark(support: Support, ability: str) -> str:
@@ -185,7 +200,7 @@ def generated(page: str) -> str:
     """
     Return *page* with its generated parts written anew.
     """
-    parts = {"table": table, "sections": sections}
+    parts = {"rules": rules, "table": table, "sections": sections}
     return _BLOCK.sub(lambda found: f"{found[1]}\n{parts[found[2]]()}\n\n{found[3]}", page)
 
 

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from airflow_hpo.model.space import Space
     from airflow_hpo.strategies.base import Setting
 
-__all__ = ["RULES", "Case", "Choice", "Phase", "Rule", "choose", "passed_over"]
+__all__ = [
+    "FIRST_LOOK",
+    "GP_TRIALS",
+    "RULES",
+    "Case",
+    "Choice",
+    "Phase",
+    "Rule",
+    "choose",
+    "passed_over",
+]
 
 
 class Phase(Document):
@@ -89,7 +99,7 @@ _POPULATION = 500
 
 # With more parameters, or more trials, a Gaussian process takes longer than it is worth.
 _GP_PARAMETERS = 20
-_GP_TRIALS = 300
+GP_TRIALS = 300
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -150,8 +160,8 @@ def choose(space: Space, setting: Setting) -> Choice:
     first = "random" if setting.startup_given else "qmc"
     phases = [Phase(strategy=first)] if startup else []
     phases.append(Phase(strategy=rule.strategy, start=startup))
-    if rule.strategy == "gp" and case.trials > _GP_TRIALS:
-        phases.append(Phase(strategy="tpe", start=max(_GP_TRIALS, startup + 1)))
+    if rule.strategy == "gp" and case.trials > GP_TRIALS:
+        phases.append(Phase(strategy="tpe", start=max(GP_TRIALS, startup + 1)))
     return Choice(tuple(phases), rule)
 
 
@@ -167,7 +177,7 @@ def _case(space: Space, setting: Setting) -> Case:
 
 
 # A quarter of the budget, but not more than so many, is spent on a first look.
-_FIRST_LOOK = 10
+FIRST_LOOK = 10
 
 
 def _startup(case: Case, setting: Setting) -> int:
@@ -178,7 +188,7 @@ def _startup(case: Case, setting: Setting) -> int:
     """
     if setting.startup_given:
         return setting.startup_trials
-    return max(case.together, min(_FIRST_LOOK, case.trials // 4), 1)
+    return max(case.together, min(FIRST_LOOK, case.trials // 4), 1)
 
 
 def _is_installed(name: str) -> bool:
