@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 from airflow_hpo.blueprint.checks import complete
 from airflow_hpo.blueprint.dialects.base import source_of
 from airflow_hpo.blueprint.dialects.clearml.keys import SPACES
+from airflow_hpo.blueprint.dialects.clearml.metrics import metric_name, objectives_of
 from airflow_hpo.blueprint.dialects.clearml.ranges import read_range
+from airflow_hpo.blueprint.dialects.clearml.space import external_name
 from airflow_hpo.blueprint.dialects.clearml.study import read_draft
 from airflow_hpo.blueprint.document import read_document
 from airflow_hpo.blueprint.problems import Problems
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_hpo.model.distribution import Distribution
     from airflow_hpo.model.values import Value
 
-__all__ = ["ClearmlDialect", "distribution_of"]
+__all__ = ["ClearmlDialect", "distribution_of", "external_name", "metric_name", "objectives_of"]
 
 _MARKS = (*SPACES, "objective_metric_title", "base_task_id")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_hpo.blueprint.dialects.clearml.metrics import SIGNS
 from airflow_hpo.blueprint.problems import show
 from airflow_hpo.blueprint.records import Key, ListOf, MapOf, OneOrMany, Record
 from airflow_hpo.blueprint.shapes import (
@@ -121,7 +122,7 @@ _ARGUMENTS = {
     "objective_metric_title": Key(OneOrMany(Text()), "Title of the metric."),
     "objective_metric_series": Key(OneOrMany(Text()), "Series of the metric."),
     "objective_metric_sign": Key(
-        OneOrMany(OneOf(("min", "max", "min_global", "max_global"))),
+        OneOrMany(OneOf(tuple(SIGNS))),
         "Direction, and which value counts: the last, or the best of all.",
     ),
     "optimizer_class": Key(Text(), "The strategy; RandomSearch by default."),

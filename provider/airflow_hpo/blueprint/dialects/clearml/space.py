@@ -8,6 +8,7 @@ stands for as many parameters, ``NAME@1``, ``NAME@2`` ..., of which one is activ
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from airflow_hpo.blueprint.problems import Problems
     from airflow_hpo.model.values import Value
 
-__all__ = ["Found", "read_space"]
+__all__ = ["Found", "external_name", "read_space"]
 
 _SET = "ParameterSet"
 _CLASSES = (*RANGES, _SET)
@@ -39,7 +40,21 @@ _SELECTOR = "parameter_set"
 # So many combinations a set may have, and a name be in.
 _MOST = 1000
 
+# One of the parameters that stand for one name.
+_VARIANT = re.compile(r"@[0-9]+\Z")
+
 _Conditions = dict[str, tuple[Any, ...]]
+
+
+def external_name(name: str) -> str:
+    """
+    Return what the training code calls the parameter *name*.
+
+    Example:
+        >>> external_name("Args/lr@2"), external_name("Args/lr")
+        ('Args/lr', 'Args/lr')
+    """
+    return _VARIANT.sub("", name)
 
 
 @dataclass(frozen=True)
@@ -248,6 +263,10 @@ class _Reader:
             message = f"{name} is the name of the choice of a set"
             self._problems.error(occurrences[0].path, message, hint="give it another name")
             return False
+        if external_name(name) != name:
+            message = f"a name must not end in @ and a number, got {name}"
+            self._problems.error(occurrences[0].path, message)
+            return False
         if len(occurrences) > _MOST:
             message = f"a name must be in {_MOST} combinations at most, got {len(occurrences)}"
             self._problems.error(occurrences[_MOST].path, message)
@@ -270,10 +289,7 @@ class _Reader:
         path = occurrence.path
         self._places[full] = path
         parameter = None
-        if full in found.parameters:
-            message = f"names must be unique, got {full}, which stands for a combination's"
-            self._problems.error(path, message, at_key=True)
-        elif occurrence.distribution is not None:
+        if occurrence.distribution is not None:
             values = {
                 "name": full,
                 "distribution": occurrence.distribution,

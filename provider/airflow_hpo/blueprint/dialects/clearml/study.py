@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_hpo.blueprint.checks import Draft
 from airflow_hpo.blueprint.dialects.base import build
 from airflow_hpo.blueprint.dialects.clearml.keys import OWN, SPACES
+from airflow_hpo.blueprint.dialects.clearml.metrics import metric_name, objective
 from airflow_hpo.blueprint.dialects.clearml.notes import say_what_has_no_effect
 from airflow_hpo.blueprint.dialects.clearml.settings import read_settings
 from airflow_hpo.blueprint.dialects.clearml.space import read_space
@@ -22,7 +23,6 @@ from airflow_hpo.blueprint.dialects.clearml.strategy import (
 from airflow_hpo.blueprint.dialects.clearml.trial import read_trial
 from airflow_hpo.blueprint.shapes import BROKEN
 from airflow_hpo.model.blueprint import DagSpec, Execution
-from airflow_hpo.model.objective import Objective
 from airflow_hpo.model.space import Space
 from airflow_hpo.model.stop import Budget
 from airflow_hpo.strategies.support import exhaustible
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from airflow_hpo.blueprint.dialects.clearml.settings import Settings
     from airflow_hpo.blueprint.dialects.clearml.space import Found
     from airflow_hpo.blueprint.problems import Problems
+    from airflow_hpo.model.objective import Objective
     from airflow_hpo.model.values import Value
 
 __all__ = ["read_draft"]
@@ -47,12 +48,6 @@ _CONCURRENT = 10
 _JOBS = 100
 _JOBS_IN_TIME = 1000
 
-_AIMS = {
-    "min": ("minimize", "last"),
-    "max": ("maximize", "last"),
-    "min_global": ("minimize", "min"),
-    "max_global": ("maximize", "max"),
-}
 _OBJECTIVE = ("objective_metric_title", "objective_metric_series", "objective_metric_sign")
 
 
@@ -149,10 +144,7 @@ def _objectives(settings: Settings, problems: Problems) -> tuple[Objective, ...]
     names = _metrics(settings, titles, series, problems)
     if names is None:
         return ()
-    return tuple(
-        Objective(metric=name, direction=_AIMS[sign][0], value=_AIMS[sign][1])
-        for name, sign in zip(names, signs, strict=True)
-    )
+    return tuple(objective(name, sign) for name, sign in zip(names, signs, strict=True))
 
 
 def _are_as_many(settings: Settings, problems: Problems) -> bool:
@@ -178,8 +170,7 @@ def _metrics(
     """
     given = settings.own.get("metric")
     if given is None:
-        pairs = zip(titles, series, strict=True)
-        return [title if title == name else f"{title}/{name}" for title, name in pairs]
+        return [metric_name(*pair) for pair in zip(titles, series, strict=True)]
     names = [given] if isinstance(given, str) else given
     if BROKEN in names:
         return None
