@@ -303,9 +303,10 @@ class Study:
 
     def best(self) -> Trial | None:
         """
-        Return the best complete trial; `None` if there is none.
+        Return the best complete trial that is feasible; `None` if there is none.
         """
-        return best_trial(self.blueprint.objectives, self.record().trials)
+        feasible = self.blueprint.outcomes.feasible(self.record().trials)
+        return best_trial(self.blueprint.objectives, feasible)
 
     def _decision(self, record: StudyRecord, *, now: float) -> Stop | None:
         if record.stop is not None and record.stop.rule == "user":

@@ -53,6 +53,7 @@ def dump(blueprint: Blueprint) -> str:
             (parameter.name, _parameter(parameter)) for parameter in blueprint.space.parameters
         ),
         "constraints": list(blueprint.space.constraints),
+        "outcome_constraints": list(blueprint.outcome_constraints),
         "points": list(blueprint.points),
         "warm_start": None if blueprint.warm_start is None else _warm_start(blueprint.warm_start),
         "strategy": _changed(blueprint.strategy, StrategySpec()),

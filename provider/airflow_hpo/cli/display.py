@@ -226,7 +226,8 @@ class Bars(Display):
         for state in (TrialState.FAILED, TrialState.INFEASIBLE):
             count = sum(1 for trial in counted if trial.state is state)
             news += [f"{count} {state.value}"] if count else []
-        best = best_trial(self._study.blueprint.objectives, trials)
+        blueprint = self._study.blueprint
+        best = best_trial(blueprint.objectives, blueprint.outcomes.feasible(trials))
         if best is not None:
             news.append(f"best {', '.join(self._results(best))} (#{best.number})")
         left = self._time_left(len(counted), total)

@@ -189,6 +189,7 @@ def _display(
 def _introduce(
     study: Study, display: Display, *, storage: str | None, notes: tuple[str, ...]
 ) -> None:
+    study.begin()
     record = study.record()
     blueprint = study.blueprint
     there = f" ({len(record.trials)} are there)" if record.trials else ""
@@ -197,7 +198,7 @@ def _introduce(
         f"study {study.name}: {aims} in {blueprint.budget.trials} trials{there} "
         f"by {blueprint.strategy.name}"
     )
-    for note in notes:
+    for note in (*notes, *study.past()):
         display.note(f"note: {note}")
     wanted = blueprint.strategy.seed
     if wanted is not None and wanted != record.seed:
@@ -251,7 +252,9 @@ def _show(summary: Mapping[str, Any], files: ReportFiles, session: Session) -> N
     states = ", ".join(f"{count} {state}" for state, count in summary["states"].items())
     say(f"{summary['trials']} trials: {states or 'none'}")
     best = summary["best"]
-    if best is None:
+    if best is None and summary["states"].get("complete"):
+        say("no trial satisfies the outcome constraints")
+    elif best is None:
         say("no trial is complete")
     else:
         values = ", ".join(f"{name} = {shown_value(it)}" for name, it in best["values"].items())

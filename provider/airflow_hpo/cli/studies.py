@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -154,6 +155,10 @@ def _show_details(details: Mapping[str, Any]) -> None:
     budget = details["budget"]["trials"]
     states = _states(details["states"]) or "none yet"
     say(f"trials: {states} (budget: {budget})")
+    for note in details["history"]:
+        say(f"note: {note}")
+    if "feasible" in details:
+        say(f"feasible: {details['feasible']} ({', '.join(details['outcome_constraints'])})")
     best = details["best"]
     if best is not None:
         values = ", ".join(f"{name} = {shown_value(it)}" for name, it in best["values"].items())
@@ -161,12 +166,20 @@ def _show_details(details: Mapping[str, Any]) -> None:
         if "front" in details:
             numbers = ", ".join(f"#{trial['number']}" for trial in details["front"])
             say(f"beaten by no other in every objective: {numbers}")
+            _show_volume(details["hypervolume"])
         show_table(["parameter", "value"], list(best["parameters"].items()))
     if details["running"]:
         say()
         show_table(["running", "for", "last measured"], map(_running_row, details["running"]))
     for stray in details["strays"]:
         say(f"stray: #{stray['trial']}: {stray['what']} (hpo repair mends it)")
+
+
+def _show_volume(volume: Mapping[str, Any]) -> None:
+    from airflow_hpo.report import shown_volume
+
+    if volume["value"] is not None:
+        say(f"hypervolume: {shown_volume(volume)}")
 
 
 def _running_row(trial: Mapping[str, Any]) -> list[str]:
@@ -187,7 +200,7 @@ def _top(
     output: FormatOption = Format.TEXT,
 ) -> None:
     """
-    Show the best trials of a study, best first.
+    Show the best trials of a study, best first, feasible ones before others.
 
     With several objectives those come first that no other beats in all of
     them (rank 0), each rank by the first objective.
@@ -195,7 +208,7 @@ def _top(
     opened = open_study(storage, study)
     metrics = [objective.metric for objective in opened.blueprint.objectives]
     best = [
-        _top_line(trial, metrics) | ({} if len(metrics) == 1 else {"rank": rank})
+        _top_line(trial, metrics, opened) | ({} if len(metrics) == 1 else {"rank": rank})
         for rank, trial in _ranked(opened)[:count]
     ]
     if output is Format.JSON:
@@ -205,6 +218,7 @@ def _top(
     else:
         parameters = [parameter.name for parameter in opened.blueprint.space.tunable]
         ranked = ["rank"] if len(metrics) > 1 else []
+        ranked += ["feasible"] if opened.blueprint.outcome_constraints else []
         show_table(
             ["trial", *ranked, *metrics, *parameters, "took"],
             ([*_top_row(line, metrics, parameters)] for line in best),
@@ -220,7 +234,12 @@ def _ranked(study: Study) -> list[tuple[int, Trial]]:
 
     objectives = study.blueprint.objectives
     complete = [trial for trial in study.record().trials if trial.is_complete and trial.values]
-    losses = [loss(objectives, trial.values or ()) for trial in complete]
+    allow = study.blueprint.outcomes.allow
+    # Whatever a trial measured is worse than anything where it is not feasible.
+    losses = [
+        loss(objectives, trial.values or ()) if allow(trial) else (math.inf,) * len(objectives)
+        for trial in complete
+    ]
     # With one objective every distinct loss would be a rank of its own.
     fronts = ranks(losses) if len(objectives) > 1 else [0] * len(losses)
     found = zip(fronts, losses, complete, strict=True)
@@ -228,8 +247,10 @@ def _ranked(study: Study) -> list[tuple[int, Trial]]:
     return [(rank, trial) for rank, _, trial in ordered]
 
 
-def _top_line(trial: Trial, metrics: list[str]) -> dict[str, Any]:
+def _top_line(trial: Trial, metrics: list[str], study: Study) -> dict[str, Any]:
+    outcomes = study.blueprint.outcomes
     return {
+        **({"feasible": outcomes.allow(trial)} if outcomes.constraints else {}),
         "number": trial.number,
         "values": dict(zip(metrics, trial.values or (), strict=True)),
         "parameters": dict(trial.configuration),
@@ -243,6 +264,7 @@ def _top_row(line: Mapping[str, Any], metrics: list[str], parameters: list[str])
     return [
         f"#{line['number']}",
         *([line["rank"]] if "rank" in line else []),
+        *([line["feasible"]] if "feasible" in line else []),
         *(line["values"][metric] for metric in metrics),
         *(line["parameters"].get(name) for name in parameters),
         shown_duration(line["duration_s"]),

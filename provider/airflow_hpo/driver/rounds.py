@@ -101,7 +101,8 @@ def evaluate_round(
     for trial in trials:
         if trial.number in wanted:
             states[trial.state.value] = states.get(trial.state.value, 0) + 1
-    return RoundResult(states, stop, best_trial(study.blueprint.objectives, trials))
+    feasible = study.blueprint.outcomes.feasible(trials)
+    return RoundResult(states, stop, best_trial(study.blueprint.objectives, feasible))
 
 
 def _tell_lost(study: Study, trial: Trial, reason: str) -> None:

@@ -11,7 +11,9 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from airflow_hpo.model.base import Document
+from airflow_hpo.model.expression import Expression
 from airflow_hpo.model.objective import Objective
+from airflow_hpo.model.outcomes import Outcomes
 from airflow_hpo.model.space import Space
 from airflow_hpo.model.stop import Budget, StopRule
 from airflow_hpo.model.values import Value
@@ -416,6 +418,20 @@ class Blueprint(Document):
     trial: TrialSpec
     dag: DagSpec = Field(default_factory=DagSpec)
     source: Source = Field(default_factory=Source)
+
+    @field_validator("outcome_constraints")
+    @classmethod
+    def _parsed_constraints(cls, constraints: tuple[str, ...]) -> tuple[str, ...]:
+        for text in constraints:
+            Expression.parse(text)
+        return constraints
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """
+        Which trials are feasible.
+        """
+        return Outcomes(self.objectives, self.outcome_constraints)
 
     @property
     def dag_id(self) -> str:

@@ -13,6 +13,7 @@ tried as numbers.
 from __future__ import annotations
 
 import ast
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -66,6 +67,12 @@ _ARITHMETIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
 }
+
+# Which way a comparison's two sides have to go for it to hold.
+_SIGNS: Mapping[type[ast.cmpop], float] = {ast.Lt: 1.0, ast.LtE: 1.0, ast.Gt: -1.0, ast.GtE: -1.0}
+
+# As far from holding as what only just does not hold.
+_LEAST = 1e-9
 
 # What may go wrong with the values of a well-formed expression.
 _VALUE_ERRORS = (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError)
@@ -124,6 +131,41 @@ class Expression:
             return bool(self._value(self._tree, resolve))
         except _VALUE_ERRORS:
             return False
+
+    def violation(self, resolve: Resolve) -> float:
+        """
+        Return how far it is from being true: 0 or less where it is.
+
+        The distance is that of a comparison's two sides; of several joined by
+        *and* the farthest counts, by *or* the nearest. Where there is no such
+        number, it is 1 if it is not true.
+
+        Example:
+            >>> rule = Expression.parse("latency <= 20 and size < 3")
+            >>> rule.violation({"latency": 25, "size": 1}.__getitem__)
+            5.0
+            >>> rule.violation({"latency": 16, "size": 1}.__getitem__)
+            -2.0
+        """
+        try:
+            found = float(self._distance(self._tree, resolve))
+        except _VALUE_ERRORS:
+            found = math.nan
+        if self.holds(resolve):
+            return min(found, 0.0) if math.isfinite(found) else 0.0
+        return max(found, _LEAST) if math.isfinite(found) else 1.0
+
+    def _distance(self, node: ast.AST, resolve: Resolve) -> float:
+        match node:
+            case ast.BoolOp(op=kind, values=operands):
+                distances = [self._distance(operand, resolve) for operand in operands]
+                return max(distances) if isinstance(kind, ast.And) else min(distances)
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return -self._distance(operand, resolve)
+            case ast.Compare(left=left, ops=[kind], comparators=[right]) if type(kind) in _SIGNS:
+                difference = float(self._value(left, resolve)) - float(self._value(right, resolve))
+                return _SIGNS[type(kind)] * difference
+        return 0.0 if self._value(node, resolve) else 1.0
 
     def _value(self, node: ast.AST, resolve: Resolve) -> Any:  # noqa: ANN401 - any JSON value
         return self._evaluators[type(node)](self, node, resolve)

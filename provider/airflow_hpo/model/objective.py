@@ -38,12 +38,17 @@ class Objective(Document):
         value:
             Which measurement of the trial counts: ``last``, ``min``, ``max``,
             or ``mean_last_K`` (mean of the last *K* usable measurements).
+
+        reference:
+            A bad value: with several objectives, what is better than it in
+            each of them makes up the hypervolume. `None` for the worst seen.
     """
 
     metric: str = Field(min_length=1)
     direction: Direction | None = None
     target: float | None = None
     value: str = "last"
+    reference: float | None = None
 
     @field_validator("value")
     @classmethod

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from airflow_hpo.model.objective import Objective
     from airflow_hpo.model.trial import Trial
 
-__all__ = ["crowding", "dominates", "front_indices", "hypervolume", "pareto_front", "ranks"]
+__all__ = [
+    "crowding",
+    "dominates",
+    "front_indices",
+    "hypervolume",
+    "measured_front",
+    "pareto_front",
+    "ranks",
+]
 
 Losses: TypeAlias = "Sequence[float]"
 
@@ -46,13 +54,22 @@ def front_indices(losses: Sequence[Losses]) -> list[int]:
         >>> front_indices([(1, 3), (2, 2), (3, 3), (2, 2)])
         [0, 1, 3]
     """
-    kept: list[tuple[float, ...]] = []
-    # In this order nothing is dominated by what comes behind it.
-    for point in sorted({tuple(item) for item in losses}):
-        if not any(dominates(other, point) for other in kept):
-            kept.append(point)
-    best = set(kept)
+    best = set(_front(sorted({tuple(item) for item in losses})))
     return [place for place, item in enumerate(losses) if tuple(item) in best]
+
+
+def _front(points: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
+    """
+    Return those of *points*, sorted and different, that nothing dominates.
+    """
+    kept: list[tuple[float, ...]] = []
+    # In this order nothing is dominated by what comes behind it; with two
+    # objectives the latest one that was kept is the hardest to beat.
+    pairs = bool(points) and len(points[0]) == 2  # noqa: PLR2004 - a flight of steps
+    for point in points:
+        if not any(dominates(other, point) for other in (kept[-1:] if pairs else kept)):
+            kept.append(point)
+    return kept
 
 
 def ranks(losses: Sequence[Losses]) -> list[int]:
@@ -148,8 +165,7 @@ def hypervolume(losses: Sequence[Losses], reference: Losses) -> float:
 
 
 def _non_dominated(points: Iterable[tuple[float, ...]]) -> list[tuple[float, ...]]:
-    ordered = sorted(set(points))
-    return [ordered[place] for place in front_indices(ordered)]
+    return _front(sorted(set(points)))
 
 
 def _volume(front: Sequence[tuple[float, ...]], corner: tuple[float, ...]) -> float:
@@ -183,6 +199,38 @@ def _limited(
 
 def _box(point: tuple[float, ...], corner: tuple[float, ...]) -> float:
     return math.prod(bound - value for value, bound in zip(point, corner, strict=True))
+
+
+# From so many objectives on, fronts of more points take too long to measure.
+_MOST_POINTS = {2: 100_000, 3: 1_000, 4: 300}
+_MOST_ELSE = 100
+
+
+def measured_front(
+    objectives: Sequence[Objective], trials: Iterable[Trial]
+) -> tuple[float | None, dict[str, float]]:
+    """
+    Return the hypervolume of the *trials*, and the reference point by metric.
+
+    An objective that names no reference is measured from the worst value that
+    a complete trial has: better ones then count only among the same trials.
+    `None` where there is no complete trial, or where it would take too long.
+    """
+    values = [trial.values for trial in trials if trial.is_complete and trial.values]
+    if not values:
+        return None, {}
+    reference = tuple(
+        max((each[axis] for each in values), key=objective.loss)
+        if objective.reference is None
+        else objective.reference
+        for axis, objective in enumerate(objectives)
+    )
+    named = {item.metric: value for item, value in zip(objectives, reference, strict=True)}
+    losses = [loss(objectives, each) for each in values]
+    front = _non_dominated(losses)
+    if len(front) > _MOST_POINTS.get(len(objectives), _MOST_ELSE):
+        return None, named
+    return hypervolume(front, loss(objectives, reference)), named
 
 
 def pareto_front(objectives: Sequence[Objective], trials: Iterable[Trial]) -> list[Trial]:

@@ -68,6 +68,8 @@ class SuggestOperator(StudyOperator):
             Study.open(study.storage, study.name, blueprint, plan=plan)
             batch = blueprint.execution.batch_size
             trials = suggest_round(study, batch, key=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}")
+            for note in study.past():
+                self.log.info("%s", note)
             if not trials:
                 stop = study.record().stop
                 self.log.info("No trials: %s", stop.reason if stop else "the budget is spent")

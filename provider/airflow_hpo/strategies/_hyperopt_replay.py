@@ -22,6 +22,7 @@ from airflow_hpo.strategies._lessons import lesson_of
 
 if TYPE_CHECKING:
     from airflow_hpo.model.objective import Objective
+    from airflow_hpo.model.outcomes import Outcomes
     from airflow_hpo.model.trial import Trial
     from airflow_hpo.strategies._hyperopt_layout import Layout
 
@@ -148,6 +149,8 @@ class Replay:
 
         trials: The history.
 
+        outcomes: Which trials are feasible; others count as infinite losses.
+
         shows_running: Whether trials without an outcome are shown.
 
     Attributes:
@@ -160,8 +163,10 @@ class Replay:
         objective: Objective,
         trials: Sequence[Trial],
         *,
+        outcomes: Outcomes,
         shows_running: bool,
     ) -> None:
+        self._outcomes = outcomes
         self._layout = layout
         self._objectives = (objective,)
         self._shows_running = shows_running
@@ -199,12 +204,12 @@ class Replay:
         self._trials = hyperopt.trials_from_docs(self._documents, validate=False)
 
     def _document(self, trial: Trial) -> dict[str, Any] | None:
-        lesson = lesson_of(trial, self._objectives)
+        lesson = lesson_of(trial, self._objectives, self._outcomes)
         if lesson is None or not self._always <= trial.configuration.keys():
             return None
         if lesson.kind == "pending" and not self._shows_running:
             return None
-        values = self._shown(trial)
+        lesson, values = lesson.strict, self._shown(trial)
         if values is None:
             return None
         number, pending = trial.number, lesson.kind == "pending"

@@ -14,6 +14,7 @@ from airflow_hpo.model.trial import TrialState
 
 if TYPE_CHECKING:
     from airflow_hpo.model.objective import Objective
+    from airflow_hpo.model.outcomes import Outcomes
     from airflow_hpo.model.trial import Trial
 
 __all__ = ["Lesson", "lesson_of"]
@@ -33,18 +34,31 @@ class Lesson:
         losses: To be minimised, one per objective.
 
         step: How far a pruned trial came; more is better.
+
+        violations: Of a complete one: how far from each constraint on
+            outcomes it is, above 0 if it breaks it.
     """
 
     kind: Literal["complete", "pruned", "infeasible", "pending"]
     losses: tuple[float, ...] = ()
     step: float = 0.0
+    violations: tuple[float, ...] = ()
+
+    @property
+    def strict(self) -> Lesson:
+        """
+        The lesson for those who know no more than whether there is a value.
+        """
+        return _INFEASIBLE if any(value > 0 for value in self.violations) else self
 
 
 _PENDING = Lesson("pending")
 _INFEASIBLE = Lesson("infeasible")
 
 
-def lesson_of(trial: Trial, objectives: Sequence[Objective]) -> Lesson | None:
+def lesson_of(
+    trial: Trial, objectives: Sequence[Objective], outcomes: Outcomes | None = None
+) -> Lesson | None:
     """
     Return what *trial* teaches; `None` for nothing.
 
@@ -60,7 +74,10 @@ def lesson_of(trial: Trial, objectives: Sequence[Objective]) -> Lesson | None:
     if trial.state is not TrialState.COMPLETE:
         return _PENDING
     losses = loss(objectives, trial.values or ())
-    return Lesson("complete", losses) if all(map(math.isfinite, losses)) else _INFEASIBLE
+    if not all(map(math.isfinite, losses)):
+        return _INFEASIBLE
+    violations = () if outcomes is None else outcomes.violations(trial)
+    return Lesson("complete", losses, violations=violations)
 
 
 def _pruned(trial: Trial, objectives: Sequence[Objective]) -> Lesson | None:

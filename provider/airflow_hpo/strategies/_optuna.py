@@ -18,6 +18,7 @@ from optuna.distributions import (  # noqa: TID253 - see above
 from optuna.trial import FrozenTrial, TrialState  # noqa: TID253 - see above
 
 from airflow_hpo.model.objective import Objective
+from airflow_hpo.model.outcomes import Outcomes
 from airflow_hpo.model.space import Parameter, Space
 from airflow_hpo.model.trial import Trial
 from airflow_hpo.model.values import Configuration, Value
@@ -86,10 +87,16 @@ class ConstraintNotes(Notes):
         """
         del trials
         complete = [trial for trial in memory.shown if trial.state is TrialState.COMPLETE]
-        if any(trial.constraints for trial in complete):
-            for trial in complete:
-                if not trial.constraints:
-                    trial.set_constraint(_INFEASIBLE, -1.0)
+        known = [trial.constraints for trial in complete]
+        farthest: dict[str, float] = {}
+        for key in sorted({key for constraints in known for key in constraints}):
+            farthest[key] = max(constraints[key] for constraints in known if key in constraints)
+        for trial, own in zip(complete, known, strict=True):
+            feasible = _INFEASIBLE not in own
+            for attr in [attr for attr in trial.system_attrs if attr.startswith("constraints:")]:
+                del trial.system_attrs[attr]
+            for key, value in farthest.items():  # in one order for all
+                trial.set_constraint(key, own.get(key, -1.0 if feasible else value))
 
 
 class OptunaModel:
@@ -109,6 +116,8 @@ class OptunaModel:
 
         trials: The history.
 
+        outcomes: Which trials are feasible; all by default.
+
         make_sampler: Makes the sampler from a seed below 2^32.
 
         notes: What the sampler has to find again with earlier trials.
@@ -121,10 +130,12 @@ class OptunaModel:
         trials: Sequence[Trial],
         *,
         make_sampler: Callable[[int], optuna.samplers.BaseSampler],
+        outcomes: Outcomes | None = None,
         notes: Notes | None = None,
     ) -> None:
         self._space = space
         self._objectives = objectives
+        self._outcomes = outcomes
         self._make_sampler = make_sampler
         self._notes = notes or Notes()
         found = {
@@ -137,6 +148,7 @@ class OptunaModel:
         # A target has no direction: its loss is shown, to be minimised.
         maximised = [objective.direction == "maximize" for objective in objectives]
         self._memory.signs = tuple(-1 if each else 1 for each in maximised)
+        self._farthest = 0.0
         self._worst = self._worst_losses(trials)
         self._show(trials)
         self._notes.restore(self._memory, trials)
@@ -186,7 +198,7 @@ class OptunaModel:
     def _show(self, trials: Sequence[Trial]) -> None:
         if trials:
             self._memory.next_number = trials[-1].number + 1
-        lessons = [(trial, lesson_of(trial, self._objectives)) for trial in trials]
+        lessons = [(trial, self._lesson(trial)) for trial in trials]
         surplus = 0
         if self._notes.crowds_out:
             surplus = _surplus([lesson for _, lesson in lessons if lesson])
@@ -201,12 +213,19 @@ class OptunaModel:
                 self._memory.shown.append(shown)
                 self._memory.numbers.append(trial.number)
 
+    def _lesson(self, trial: Trial) -> Lesson | None:
+        lesson = lesson_of(trial, self._objectives, self._outcomes)
+        if lesson is None or self._notes.infeasible_loss is None:
+            return lesson
+        return lesson.strict  # it ranks losses and knows no constraints
+
     def _worst_losses(self, trials: Sequence[Trial]) -> tuple[float, ...]:
         count = len(self._objectives)
         if self._notes.infeasible_loss is not None:
             return (self._notes.infeasible_loss,) * count
-        lessons = (lesson_of(trial, self._objectives) for trial in trials)
-        losses = [item.losses for item in lessons if item and item.kind == "complete"]
+        complete = [item for item in map(self._lesson, trials) if item and item.kind == "complete"]
+        losses = [item.losses for item in complete]
+        self._farthest = max((_broken(item.violations) for item in complete), default=0.0)
         return tuple(map(max, zip(*losses, strict=True))) or (0.0,) * count
 
     def _frozen(self, place: int, trial: Trial, lesson: Lesson) -> FrozenTrial | None:
@@ -235,7 +254,10 @@ class OptunaModel:
             number=trial.number,
         )
         if lesson.kind == "infeasible":
-            shown.set_constraint(_INFEASIBLE, 1.0)
+            # No value at all is further from feasible than any that was measured.
+            shown.set_constraint(_INFEASIBLE, 1.0 + self._farthest)
+        for index, value in enumerate(lesson.violations):
+            shown.set_constraint(f"outcome {index}", value)
         return shown
 
     def _results(self, lesson: Lesson) -> dict[str, Any]:
@@ -262,7 +284,14 @@ _STATES = {
 
 
 def _is_useful(trial: FrozenTrial) -> bool:
-    return trial.state.is_finished() and all(value <= 0 for value in trial.constraints.values())
+    return trial.state.is_finished() and trial.constraints.get(_INFEASIBLE, 0.0) <= 0
+
+
+def _broken(violations: Sequence[float]) -> float:
+    """
+    Return how far a trial is from feasible, as Optuna sums it up.
+    """
+    return sum(value for value in violations if value > 0)
 
 
 def _surplus(lessons: Sequence[Lesson]) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 from pydantic import Field
 
 from airflow_hpo.model.base import Document
+from airflow_hpo.model.outcomes import Outcomes
 
 if TYPE_CHECKING:
     from airflow_hpo.model.blueprint import Resource
@@ -65,6 +66,13 @@ class Setting:
     resource: Resource | None = None
     points: tuple[Configuration, ...] = ()
     outcome_constraints: tuple[str, ...] = ()
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """
+        Which trials are feasible.
+        """
+        return Outcomes(self.objectives, self.outcome_constraints)
 
 
 class Extra(Document):

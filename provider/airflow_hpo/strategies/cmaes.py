@@ -153,7 +153,12 @@ class CmaesStrategy:
             make_sampler=make_sampler,
         )
         return OptunaModel(
-            space, self.setting.objectives, history, make_sampler=make_sampler, notes=notes
+            space,
+            self.setting.objectives,
+            history,
+            outcomes=self.setting.outcomes,
+            make_sampler=make_sampler,
+            notes=notes,
         )
 
 

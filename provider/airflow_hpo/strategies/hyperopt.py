@@ -125,7 +125,11 @@ class _Hyperopt(ABC):
         from airflow_hpo.strategies._hyperopt_replay import Replay, seeds_of_fmin
 
         replay = Replay(
-            layout, self.setting.objectives[0], trials, shows_running=self._shows_running
+            layout,
+            self.setting.objectives[0],
+            trials,
+            outcomes=self.setting.outcomes,
+            shows_running=self._shows_running,
         )
         given = sum(trial.number < 0 for trial in trials)
         calls = sum(trial.sampler != "point" for trial in trials) - given

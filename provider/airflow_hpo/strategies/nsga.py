@@ -131,6 +131,7 @@ class _Nsga(ABC):
             space,
             self.setting.objectives,
             history,
+            outcomes=self.setting.outcomes,
             make_sampler=self._sampler,
             notes=GenerationNotes(self.name, engine=self.engine),
         )

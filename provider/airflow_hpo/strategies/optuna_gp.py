@@ -111,6 +111,7 @@ class OptunaGpStrategy:
             space,
             self.setting.objectives,
             history,
+            outcomes=self.setting.outcomes,
             make_sampler=self._sampler,
             notes=ConstraintNotes(),
         )

@@ -121,6 +121,7 @@ class TpeStrategy:
             space,
             self.setting.objectives,
             history,
+            outcomes=self.setting.outcomes,
             make_sampler=lambda seed: self._sampler(seed, common, conditional=conditional),
         )
         return model if model.teaches else None

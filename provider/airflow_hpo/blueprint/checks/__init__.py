@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from airflow_hpo.blueprint.checks.dag import check_dag, check_study_template
 from airflow_hpo.blueprint.checks.draft import Draft
 from airflow_hpo.blueprint.checks.objectives import check_objectives
+from airflow_hpo.blueprint.checks.outcomes import check_outcomes
 from airflow_hpo.blueprint.checks.points import check_points
 from airflow_hpo.blueprint.checks.pruner import check_pruner
 from airflow_hpo.blueprint.checks.resource import check_execution, check_resource, is_ladder
@@ -47,6 +48,7 @@ def complete(draft: Draft, problems: Problems, source: Source) -> Blueprint | No
     space = check_space(draft, problems)
     check_points(draft, space, problems)
     check_strategy(draft, space, problems)
+    check_outcomes(draft, problems)
     check_warm_start(draft, source, problems)
     check_pruner(draft, problems)
     check_stop(draft, problems)
@@ -94,6 +96,7 @@ def _blueprint(draft: Draft, space: Space, source: Source) -> Blueprint:
         description=draft.description,
         objectives=draft.objectives,
         space=space,
+        outcome_constraints=tuple(draft.outcome_constraints.values()),
         points=tuple(draft.points.values()),
         budget=draft.budget,
         stop=tuple(draft.stop.values()),

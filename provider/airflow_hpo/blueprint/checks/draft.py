@@ -37,7 +37,9 @@ class Draft:
 
         broken: Names of parameters that were refused: they exist all the same.
 
-        constraints: By their index in the file, as are *points* and *stop*.
+        constraints:
+            By their index in the file, as are *outcome_constraints*, *points*
+            and *stop*.
 
         placeholder: How commands of the dialect ask for one parameter.
     """
@@ -49,6 +51,7 @@ class Draft:
     parameters: dict[str, Parameter] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     constraints: dict[int, str] = field(default_factory=dict)
+    outcome_constraints: dict[int, str] = field(default_factory=dict)
     points: dict[int, Mapping[str, Value]] = field(default_factory=dict)
     warm_start: WarmStart | None = None
     strategy: StrategySpec | None = None

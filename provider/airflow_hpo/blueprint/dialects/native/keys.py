@@ -90,6 +90,10 @@ BLUEPRINT = Record(
             ListOf(Text(examples=("hidden * batch_size <= 8192",))),
             "Expressions over parameters that must hold.",
         ),
+        "outcome_constraints": Key(
+            ListOf(Text(examples=("latency_ms <= 20",))),
+            "Expressions over a trial's metrics that must hold; it is not feasible otherwise.",
+        ),
         "points": Key(
             ListOf(MapOf(Anything())), "Configurations tried first; missing values are sampled."
         ),

@@ -64,6 +64,7 @@ def read_draft(found: Mapping[str, Any], data: Mapping[str, Value], problems: Pr
         study=found.get("study"),
         objectives=_objectives(found, data, problems),
         constraints=_whole(found.get("constraints")),
+        outcome_constraints=_whole(found.get("outcome_constraints")),
         points=_whole(found.get("points")),
         warm_start=read_warm_start(found.get("warm_start"), problems),
         stop=_stop(found, problems),

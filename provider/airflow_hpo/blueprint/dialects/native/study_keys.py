@@ -80,6 +80,9 @@ OBJECTIVE = Record(
             ),
             "Which of a trial's measurements counts; last by default.",
         ),
+        "reference": Key(
+            Number(), "A bad value, from which the hypervolume of several objectives is measured."
+        ),
     },
     foreign={
         "name": "write metric",
