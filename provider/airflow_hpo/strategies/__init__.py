@@ -25,6 +25,7 @@ STRATEGIES = Table(
     entries={
         "auto": "airflow_hpo.strategies.auto:AutoStrategy",
         "random": "airflow_hpo.strategies.random:RandomStrategy",
+        "numpy_random": "airflow_hpo.strategies.numpy_random:NumpyRandomStrategy",
         "grid": "airflow_hpo.strategies.grid:GridStrategy",
         "manual": "airflow_hpo.strategies.manual:ManualStrategy",
         "tpe": "airflow_hpo.strategies.tpe:TpeStrategy",

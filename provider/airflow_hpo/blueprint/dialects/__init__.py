@@ -15,6 +15,7 @@ DIALECTS = Table(
         "valohai": "airflow_hpo.blueprint.dialects.valohai:ValohaiDialect",
         "logml": "airflow_hpo.blueprint.dialects.logml:LogmlDialect",
         "clearml": "airflow_hpo.blueprint.dialects.clearml:ClearmlDialect",
+        "polyaxon": "airflow_hpo.blueprint.dialects.polyaxon:PolyaxonDialect",
     },
     group="airflow_hpo.dialects",
 )
