@@ -233,8 +233,15 @@ def _trial(trial: TrialSpec) -> dict[str, Any]:
         data["timeout"] = show_duration(trial.timeout_s)
     if trial.grace_s != default.grace_s:
         data["grace"] = show_duration(trial.grace_s)
+    return data | _retries(trial, default)
+
+
+def _retries(trial: TrialSpec, default: TrialSpec) -> dict[str, Any]:
+    data: dict[str, Any] = {}
     if trial.retries != default.retries:
         data["retries"] = _changed(trial.retries, default.retries)
+    if trial.failures != default.failures:
+        data["failures"] = trial.failures.model_dump(mode="json", exclude_defaults=True)
     return data
 
 

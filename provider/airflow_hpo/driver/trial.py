@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from airflow_hpo.driver.failures import Signs
 from airflow_hpo.driver.job import build_job
 from airflow_hpo.driver.watch import Watch, called_off, has_result
 from airflow_hpo.driver.workspace import Follower, claim_folder, study_folder, trial_folder
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_hpo.driver.watch import Verdict
     from airflow_hpo.metrics import Collector
-    from airflow_hpo.model.job import Job, JobResult
+    from airflow_hpo.model.job import Job
     from airflow_hpo.model.trial import Measurement, Trial
     from airflow_hpo.runners.base import Runner
     from airflow_hpo.study import Study
@@ -102,6 +103,7 @@ class TrialRun:
         self._running: tuple[Runner, str] | None = None
         self._called_off: Outcome | None = None
         self._completes = False
+        self._signs = Signs(study.blueprint.trial.failures)
 
     def run(self) -> Trial:
         """
@@ -185,11 +187,11 @@ class TrialRun:
             runner.cancel(handle)
         measurements = self._follow(trial, runner, handle, collector)
         result = runner.result(handle)
-        if result.ok:
+        if result.ok and self._signs.infeasible is None:
             return judge(self.study.blueprint.objectives, measurements, notes=collector.notes)
         if result.cancelled and self._called_off is not None:
             return self._ended_early(self._called_off, measurements)
-        return _failed(result, measurements)
+        return self._signs.outcome(result, measurements)
 
     def _ended_early(self, told: Outcome, measurements: Sequence[Measurement]) -> Outcome:
         if self._completes:
@@ -250,6 +252,7 @@ class TrialRun:
             for lines, cursor in pages(runner, handle, before):  # noqa: B007 - the last stays
                 for line in lines:
                     self._log(line)
+                self._signs.feed(lines)
                 fresh += collector.feed(lines, time.time())
             if done:
                 fresh += collector.finish(time.time())
@@ -278,17 +281,3 @@ class TrialRun:
         self.study.measure(trial.number, fresh, attempt=trial.attempt, first=first)
         for measurement in fresh:
             self._on_measurement(measurement)
-
-
-def _failed(result: JobResult, measurements: Sequence[Measurement]) -> Outcome:
-    """
-    Return what a job that did not end well means for the trial.
-    """
-    reason = result.reason or ("cancelled" if result.cancelled else "failed without a reason")
-    return Outcome(
-        TrialState.FAILED,
-        metrics=final_metrics(measurements),
-        reason=reason,
-        failure=result.failure or Failure.INFRASTRUCTURE,
-        exit_code=result.exit_code,
-    )

@@ -14,6 +14,7 @@ from airflow_hpo.model.base import Document
 from airflow_hpo.model.expression import Expression
 from airflow_hpo.model.objective import Objective
 from airflow_hpo.model.outcomes import Outcomes
+from airflow_hpo.model.signs import FailureSpec
 from airflow_hpo.model.space import Space
 from airflow_hpo.model.stop import Budget, StopRule
 from airflow_hpo.model.values import Value
@@ -279,7 +280,7 @@ class Step(Document):
     command: str = ""
     template: Literal["braces", "jinja"] = "braces"
     runner: RunnerSpec | None = None
-    gpus: float = Field(default=0, ge=0)
+    gpus: float = Field(default=0.0, ge=0)
     pool: str | None = None
     pool_slots: int = Field(default=1, ge=1)
     queue: str | None = None
@@ -314,6 +315,8 @@ class TrialSpec(Document):
 
         retries: How often it is run again by itself.
 
+        failures: What tells one kind of failure from another.
+
         on_failure: What a failed trial means for the study.
     """
 
@@ -326,6 +329,7 @@ class TrialSpec(Document):
     timeout_s: float | None = Field(default=None, gt=0)
     grace_s: float = Field(default=5.0, ge=0)
     retries: Retries = Field(default_factory=Retries)
+    failures: FailureSpec = Field(default_factory=FailureSpec)
     on_failure: OnFailure = "continue"
 
     @field_validator("steps")

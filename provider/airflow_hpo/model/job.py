@@ -110,12 +110,15 @@ class JobResult:
         reason: Why, in words, for anything but success.
 
         cancelled: Whether it ended because somebody called `cancel`.
+
+        out_of_memory: Whether it was killed for want of memory, where that is known.
     """
 
     exit_code: int | None = None
     failure: Failure | None = None
     reason: str | None = None
     cancelled: bool = False
+    out_of_memory: bool = False
 
     @property
     def ok(self) -> bool:

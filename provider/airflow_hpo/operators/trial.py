@@ -11,6 +11,7 @@ from airflow_hpo.errors import TrialFailedError
 from airflow_hpo.hooks.compat import AirflowFailException, AirflowSkipException
 from airflow_hpo.model.trial import Failure, TrialState
 from airflow_hpo.operators.base import BlueprintLike, StudyOperator
+from airflow_hpo.operators.retry import retry_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +63,7 @@ class TrialOperator(StudyOperator):
         trial: Mapping[str, Any],
         **kwargs: Any,  # noqa: ANN401 - StudyOperator's own
     ) -> None:
-        super().__init__(blueprint=blueprint, **kwargs)
+        super().__init__(blueprint=blueprint, **{**retry_options(), **kwargs})
         self.trial = trial
         self._trial_run: TrialRun | None = None
 

@@ -63,6 +63,7 @@ def main() -> None:
     and text.
     """
     spec = marshal.load(sys.stdin.buffer)  # noqa: S302 - our own parent wrote it
+    killed = _oom_kills()
     signals = _Signals()
     family = _Family(signals, adopts=_adopt_orphans())
     try:
@@ -78,7 +79,8 @@ def main() -> None:
     os.dup2(2, 1)  # closes the pipe to it
     cause = _follow(family, signals, spec)
     family.end(spec["grace_s"])
-    _write(spec["result_file"], _result(spec["head"], family.status, cause))
+    result = _result(spec["head"], family.status, cause, oom=_oom_kills() > killed)
+    _write(spec["result_file"], result)
 
 
 def _follow(family: _Family, signals: _Signals, spec: Mapping[str, Any]) -> str | None:
@@ -234,13 +236,24 @@ def _handle(head: str) -> str:
     return f'{head}, "pid": {pid}, "started": {started(pid)}, "began": {time.time():.3f}}}\n'
 
 
-def _result(head: str, status: int | None, cause: str | None) -> str:
+def _oom_kills() -> int:
+    """
+    Return how many processes the kernel has ever killed for want of memory (Linux only).
+    """
+    try:
+        with open("/proc/vmstat", encoding="ascii") as file:  # noqa: PTH123
+            return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
+    except (OSError, ValueError):
+        return 0
+
+
+def _result(head: str, status: int | None, cause: str | None, *, oom: bool) -> str:
     number = -status if status is not None and status < 0 else None
     code = status if number is None else 128 + number
     cause = None if cause is None else f'"{cause}"'
     fields = {"exit_code": code, "signal": number, "cause": cause}
     text = [f'"{name}": {"null" if value is None else value}' for name, value in fields.items()]
-    return f"{head}, {', '.join(text)}}}\n"
+    return f'{head}, {", ".join(text)}, "oom": {"true" if oom else "false"}}}\n'
 
 
 def _write(path: bytes, text: str) -> None:

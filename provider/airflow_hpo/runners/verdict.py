@@ -38,6 +38,8 @@ _OUTSIDE: dict[int | None, str] = {
     signal.SIGTERM: "ended by SIGTERM from outside, as when a machine shuts down",
 }
 
+_STARVED = "killed by the kernel, which was short of memory"
+
 _SHELL = {
     126: "exit code 126: the command cannot be executed",
     127: "exit code 127: the command was not found",
@@ -89,7 +91,13 @@ def verdict(ending: Ending, *, timeout_s: float | None, log: Path) -> JobResult:
     if ending == Ending():
         return LOST
     failure, reason = _blame(ending, timeout_s=timeout_s, log=log)
-    return JobResult(exit_code=ending.exit_code, failure=failure, reason=reason)
+    starved = ending.oom and _signal(ending) == signal.SIGKILL
+    return JobResult(
+        exit_code=ending.exit_code,
+        failure=failure,
+        reason=_STARVED if starved and failure is Failure.INFRASTRUCTURE else reason,
+        out_of_memory=starved,
+    )
 
 
 def _blame(

@@ -35,6 +35,7 @@ from airflow_hpo.model.distribution import (
     Normal,
 )
 from airflow_hpo.model.objective import Objective
+from airflow_hpo.model.signs import FailureSigns, FailureSpec
 from airflow_hpo.model.space import Parameter, Space
 from airflow_hpo.model.stop import Budget, ExpressionRule, MetricRule, PlateauRule, StopRule
 from airflow_hpo.model.values import Configuration, Value, canonical
@@ -212,7 +213,13 @@ def _budgets(draw: _Draw[Any]) -> Budget:
         | st.builds(lambda share: {"failure_share": share}, st.floats(0, 1, exclude_min=True))
     )
     times = st.none() | _positive | st.integers(1, 10**6).map(float)
-    return Budget(trials=draw(_counts), wall_clock_s=draw(times), trial_time_s=draw(times), **limit)
+    return Budget(
+        trials=draw(_counts),
+        wall_clock_s=draw(times),
+        trial_time_s=draw(times),
+        identical_failures=draw(st.none() | st.integers(2, 9)),
+        **limit,
+    )
 
 
 @st.composite
@@ -254,8 +261,8 @@ _platforms = st.none() | st.builds(
     lambda step, uris: PlatformSpec(
         name="valohai", options={"step": step, "inputs": [{"name": "data", "uris": uris}]}
     ),
-    _texts,
-    st.lists(_texts, max_size=2),
+    _words,
+    st.lists(_words, max_size=2),
 )
 
 _metrics = st.one_of(
@@ -290,6 +297,20 @@ def _steps(
 
 
 @st.composite
+def _failures(draw: _Draw[Any]) -> FailureSpec:
+    codes = draw(st.lists(st.integers(1, 255), max_size=4, unique=True))
+    signs = st.lists(st.sampled_from(["a.*b", "out of memory", r"\d+ errors"]), max_size=2)
+    kinds = ("infeasible", "infrastructure", "code")
+    return FailureSpec(
+        **{
+            kind: FailureSigns(exit_codes=tuple(codes[place::3]), logs=tuple(draw(signs)))
+            for place, kind in enumerate(kinds)
+        },
+        out_of_memory=draw(st.none() | st.sampled_from(kinds)),
+    )
+
+
+@st.composite
 def _trials(
     draw: _Draw[Any], space: Space, resource: Resource | None, *, planned: bool
 ) -> TrialSpec:
@@ -305,6 +326,7 @@ def _trials(
         timeout_s=draw(st.none() | _positive),
         grace_s=draw(seconds),
         retries=draw(st.builds(Retries, infrastructure=_counts, code=_counts)),
+        failures=draw(_failures()),
         on_failure=draw(st.sampled_from(["continue", "continue_then_fail", "stop"])),
     )
 
@@ -354,6 +376,8 @@ def _blueprints(draw: _Draw[Any], *, planned: bool) -> Blueprint:
     resource = Resource(name="epochs", min=1, max=27.5) if planned and draw(st.booleans()) else None
     if resource is not None and resource.name in space.by_name:
         resource = None
+    trial = draw(_trials(space, resource, planned=planned))
+    prunable = len(objectives) == 1 and trial.runner.name != "inline"
     return Blueprint(
         name=draw(_ids),
         description=draw(_texts),
@@ -362,7 +386,7 @@ def _blueprints(draw: _Draw[Any], *, planned: bool) -> Blueprint:
         space=space,
         points=draw(_points(space)),
         strategy=draw(_strategies(space, objectives, mode)),
-        pruner=draw(st.none() | _pruners) if planned else None,
+        pruner=draw(st.none() | _pruners) if prunable else None,
         budget=draw(_budgets()),
         execution=Execution(
             mode=mode, batch_size=draw(_counts), concurrency=draw(st.none() | _counts)
@@ -374,13 +398,16 @@ def _blueprints(draw: _Draw[Any], *, planned: bool) -> Blueprint:
             if len(objectives) == 1 or not isinstance(rule, PlateauRule)
         ),
         resource=resource,
-        trial=draw(_trials(space, resource, planned=planned)),
+        trial=trial,
         dag=draw(_dags(planned=planned)),
     )
 
 
-_pruners = st.builds(
-    PrunerSpec,
-    name=_words,
-    options=st.dictionaries(_texts | st.sampled_from(["name", "options"]), values(), max_size=2),
+_pruners = st.sampled_from(
+    [
+        PrunerSpec(name="median"),
+        PrunerSpec(name="median", options={"startup_trials": 3, "warmup": 2.5, "averages": True}),
+        PrunerSpec(name="bandit", options={"slack_factor": 0.1}),
+        PrunerSpec(name="threshold", options={"upper": 1e9, "interval": 4}),
+    ]
 )

@@ -35,7 +35,6 @@ def _positive(value: Value) -> bool:
 
 NOT_YET: NotYet = {
     "resource.rungs.*.gpus": ("asking for GPUs", _positive),
-    "execution.mode": ("the mode async", lambda value: value == "async"),
     "trial.steps": ("more than one step", _several),
     "trial.gpus": ("asking for GPUs", _positive),
     "trial.steps.*.gpus": ("asking for GPUs", _positive),

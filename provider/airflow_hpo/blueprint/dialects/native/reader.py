@@ -34,6 +34,7 @@ from airflow_hpo.model.distribution import (
     Normal,
 )
 from airflow_hpo.model.objective import Objective
+from airflow_hpo.model.signs import FailureSpec
 from airflow_hpo.model.space import Parameter
 from airflow_hpo.model.stop import Budget, ExpressionRule, MetricRule, PlateauRule, StopRule
 
@@ -247,7 +248,17 @@ def _trial(
         values["metrics"] = MetricsSpec(**_with_options(keys["metrics"], "format"))
     if "retries" in keys:
         values["retries"] = build(Retries, keys["retries"], (*path, "retries"), problems)
+    if "failures" in keys:
+        given = {name: _signs(item) for name, item in keys["failures"].items()}
+        spec = build(FailureSpec, given, (*path, "failures"), problems)
+        values |= {} if spec is None else {"failures": spec}
     return build(TrialSpec, {**values, "steps": tuple(steps)}, path, problems)
+
+
+def _signs(item: Any) -> Any:  # noqa: ANN401 - a mapping of lists, or a word
+    if not isinstance(item, dict):
+        return item
+    return {name: tuple(_whole(listed).values()) for name, listed in item.items()}
 
 
 def _steps(keys: Mapping[str, Any], given: Value, problems: Problems) -> list[Step]:

@@ -97,6 +97,27 @@ _STEP_SHAPE = Record(
     }
 )
 
+_SIGNS = Record(
+    {
+        "exit_codes": Key(ListOf(Whole(least=1, below=256)), "Of the code."),
+        "logs": Key(
+            ListOf(Text(examples=("CUDA out of memory",))),
+            "Regular expressions, found in a line of the output of a trial that failed.",
+        ),
+    }
+)
+
+_FAILURES = Record(
+    {
+        "infeasible": Key(_SIGNS, "The configuration has no value: it is not tried again."),
+        "infrastructure": Key(_SIGNS, "The machine's fault: it is tried again and costs nothing."),
+        "code": Key(_SIGNS, "A bug: it is tried again as retries.code says."),
+        "out_of_memory": Key(
+            OneOf(("infeasible", "infrastructure", "code")), "What running out of memory is."
+        ),
+    }
+)
+
 TRIAL = Record(
     {
         "command": _COMMAND,
@@ -143,6 +164,7 @@ TRIAL = Record(
             ),
             "How often a trial is run again by itself.",
         ),
+        "failures": Key(_FAILURES, "What tells one kind of failure from another."),
         "on_failure": Key(
             OneOf(("continue", "continue_then_fail", "stop")),
             "What a failed trial means for the study.",
