@@ -75,6 +75,8 @@ def make_blueprint(
         if value is not None
     }
     data[_OWN] = {name: _plain(name, value) for name, value in own.items()}
+    # What a logger prints beside each scalar says how far a trial is.
+    data[_OWN].setdefault("metrics", {"format": "json_lines", "resource": "iteration"})
     if "optimizer_class" in arguments:
         data["optimizer_class"] = _class_name(arguments["optimizer_class"])
     if RandomSeed.get_random_seed() is not None:

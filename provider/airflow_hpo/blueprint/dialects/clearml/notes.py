@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_hpo.blueprint.dialects.clearml.keys import WITHOUT_EFFECT
 
 if TYPE_CHECKING:
+    from airflow_hpo.blueprint.checks import Draft
     from airflow_hpo.blueprint.dialects.clearml.settings import Settings
     from airflow_hpo.blueprint.problems import Problems
 
@@ -17,9 +18,9 @@ __all__ = ["say_what_has_no_effect"]
 _BOHB = "OptimizerBOHB"
 
 
-def say_what_has_no_effect(settings: Settings, problems: Problems) -> None:
+def say_what_has_no_effect(settings: Settings, draft: Draft, problems: Problems) -> None:
     """
-    Warn of each setting that is given and changes nothing.
+    Warn of each setting that is given and changes nothing in *draft*.
     """
     for name, why in WITHOUT_EFFECT.items():
         if name in settings.values:
@@ -33,12 +34,13 @@ def say_what_has_no_effect(settings: Settings, problems: Problems) -> None:
             at_key=True,
         )
     if settings.optimizer != _BOHB:
-        _say_of_iterations(settings, problems)
+        _say_of_iterations(settings, draft, problems)
 
 
-def _say_of_iterations(settings: Settings, problems: Problems) -> None:
-    if "min_iteration_per_job" in settings.values:
-        message = f"has no effect with {settings.optimizer}: only {_BOHB} has use for it"
+def _say_of_iterations(settings: Settings, draft: Draft, problems: Problems) -> None:
+    prunes_later = draft.pruner is not None and "warmup" in draft.pruner.options
+    if "min_iteration_per_job" in settings.values and not prunes_later:
+        message = f"has no effect with {settings.optimizer}: nothing ends a job early"
         problems.warn(settings.place("min_iteration_per_job"), message, at_key=True)
     if "max_iteration_per_job" in settings.values:
         problems.warn(

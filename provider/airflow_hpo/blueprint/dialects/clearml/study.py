@@ -13,6 +13,7 @@ from airflow_hpo.blueprint.dialects.base import build
 from airflow_hpo.blueprint.dialects.clearml.keys import OWN, SPACES
 from airflow_hpo.blueprint.dialects.clearml.metrics import metric_name, objective
 from airflow_hpo.blueprint.dialects.clearml.notes import say_what_has_no_effect
+from airflow_hpo.blueprint.dialects.clearml.pruner import read_pruner
 from airflow_hpo.blueprint.dialects.clearml.settings import read_settings
 from airflow_hpo.blueprint.dialects.clearml.space import read_space
 from airflow_hpo.blueprint.dialects.clearml.strategy import (
@@ -65,13 +66,14 @@ def read_draft(data: Mapping[str, Value], problems: Problems) -> Draft:
         dag=_dag(settings),
     )
     draft.strategy = read_strategy(settings, draft.resource, problems)
+    draft.pruner = read_pruner(settings, problems)
     found = _space(data, settings, problems)
     if found is not None:
         draft.parameters, draft.broken = found.parameters, found.broken
         draft.trial = read_trial(settings, found, problems)
     draft.budget = _budget(settings, draft, problems)
     draft.execution = _execution(settings, draft, problems)
-    say_what_has_no_effect(settings, problems)
+    say_what_has_no_effect(settings, draft, problems)
     return draft
 
 
