@@ -10,11 +10,15 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from airflow_hpo.errors import StudyError
-from airflow_hpo.history import adopt, collect, given_points, history_notes, history_of
-from airflow_hpo.model.blueprint import Blueprint
+from airflow_hpo.history import (
+    adopt,
+    collect,
+    defined,
+    given_points,
+    history_notes,
+    history_of,
+)
 from airflow_hpo.model.decision import decide, reached
 from airflow_hpo.model.objective import best_trial
 from airflow_hpo.model.stop import Stop
@@ -25,7 +29,7 @@ from airflow_hpo.strategies.auto import choice_of, with_choice
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_hpo.model.blueprint import Retries
+    from airflow_hpo.model.blueprint import Blueprint, Retries
     from airflow_hpo.model.ladder import Place
     from airflow_hpo.model.record import StudyRecord
     from airflow_hpo.model.trial import Measurement, Outcome, Suggestion, Trial
@@ -97,7 +101,7 @@ class Study:
             seed=secrets.randbelow(2**31) if seed is None else seed,
             plan=plan or {},
         )
-        adopt(storage, record, _defined(record), blueprint)
+        adopt(storage, record, defined(record), blueprint)
         choice = choice_of(blueprint)
         if choice is not None:
             storage.note(name, "strategy_chosen", lambda: choice)
@@ -113,7 +117,7 @@ class Study:
 
             StudyError: If this version cannot read its blueprint.
         """
-        return cls(storage, name, _defined(storage.load(name)))
+        return cls(storage, name, defined(storage.load(name)))
 
     def record(self, *, measurements: bool = False) -> StudyRecord:
         """
@@ -376,18 +380,6 @@ def awaits_retry(trial: Trial, retries: Retries, now: float) -> bool:
 
 def _now(now: float | None) -> float:
     return time.time() if now is None else now
-
-
-def _defined(record: StudyRecord) -> Blueprint:
-    """
-    Return the blueprint that a study was made from.
-    """
-    try:
-        return Blueprint.model_validate(record.definition)
-    except ValidationError as error:
-        raise StudyError(
-            f"the blueprint that study {record.name!r} was made from cannot be read: {error}"
-        ) from error
 
 
 def _exhausted(record: StudyRecord) -> Stop:

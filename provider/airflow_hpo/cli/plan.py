@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,11 +27,10 @@ from airflow_hpo.cli.output import (
     shown_duration,
     shown_value,
 )
-from airflow_hpo.errors import StudyNotFoundError
 
 if TYPE_CHECKING:
     from airflow_hpo.model.blueprint import Blueprint
-    from airflow_hpo.model.trial import Trial
+    from airflow_hpo.model.record import StudyRecord
     from airflow_hpo.plan import Forecast, Plan
 
 __all__ = ["register"]
@@ -69,11 +69,14 @@ def _plan(
 
     Exit code 0: it fits the budget. 1: it is expected to exceed it.
     """
+    from airflow_hpo.history import history_notes
     from airflow_hpo.plan import excess, forecast, make_plan
 
     wanted = read_blueprint(file, blueprint)
+    earlier = _earlier(wanted, study, storage)
     plan = make_plan(wanted)
-    expected = forecast(plan, wanted, _earlier(wanted, study, storage))
+    plan = replace(plan, notes=(*plan.notes, *history_notes(earlier, wanted)))
+    expected = forecast(plan, wanted, earlier.trials)
     if output is Format.JSON:
         show_json(plan.to_dict() | {"expected": expected and expected.to_dict()})
     else:
@@ -84,18 +87,16 @@ def _plan(
     raise typer.Exit(1 if exceeded else 0)
 
 
-def _earlier(blueprint: Blueprint, name: str | None, storage: str | None) -> tuple[Trial, ...]:
+def _earlier(blueprint: Blueprint, name: str | None, storage: str | None) -> StudyRecord:
     """
-    Return the trials that the study has already; none where nobody says which it is.
+    Return the study as it goes on; an empty one where nobody says which it is.
     """
+    from airflow_hpo.history import preview
+
     if name is not None:
-        return open_study(storage, name).record().trials
-    if blueprint.study is None or "{" in blueprint.study:
-        return ()
-    try:
-        return open_journal(storage).load(blueprint.study).trials
-    except StudyNotFoundError:
-        return ()  # its first run
+        return open_study(storage, name).record()
+    fixed = blueprint.study is not None and "{" not in blueprint.study
+    return preview(blueprint, open_journal(storage), study=blueprint.study if fixed else None)
 
 
 def _show(plan: Plan, expected: Forecast | None) -> None:

@@ -13,6 +13,7 @@ from airflow_hpo.cli.options import (
     BlueprintArgument,
     FormatOption,
     NameOption,
+    open_journal,
     read_blueprint,
     read_bytes,
     shown_name,
@@ -21,6 +22,7 @@ from airflow_hpo.cli.output import Format, complain, show_json, show_table
 
 if TYPE_CHECKING:
     from airflow_hpo.model.blueprint import Blueprint
+    from airflow_hpo.model.record import StudyRecord
     from airflow_hpo.model.trial import Trial
 
 __all__ = ["register"]
@@ -35,8 +37,8 @@ _HistoryOption = Annotated[
     typer.Option(
         "--history",
         metavar="FILE",
-        help="Trials so far, one JSON object a line: configuration, values, state. "
-        "hpo export --to jsonl writes it; - for stdin.",
+        help="Trials so far: CSV, JSON, or one JSON object a line with configuration, values, "
+        "state. hpo export writes all three; - for lines from stdin.",
         show_default=False,
     ),
 ]
@@ -61,14 +63,21 @@ def _suggest(
     """
     Show what would be tried next, given a history. Nothing is stored.
 
+    A warm start of the blueprint is fetched first, as the study itself would.
+
     The same file, history and seed always give the same suggestions.
     """
+    from airflow_hpo.history import given_points, history_notes, history_of
     from airflow_hpo.strategies import strategy_for
 
     wanted = read_blueprint(file, blueprint)
-    trials = () if history is None else _history(history, wanted)
-    chosen = wanted.strategy.seed if seed is None else seed
-    suggestions = strategy_for(wanted).suggest(wanted.space, trials, count, seed=chosen or 0)
+    record = _record(wanted, history, seed=wanted.strategy.seed if seed is None else seed)
+    for note in history_notes(record, wanted):
+        complain(f"note: {note}")
+    strategy = strategy_for(wanted, points=given_points(record, wanted))
+    suggestions = strategy.suggest(
+        wanted.space, history_of(record, wanted), count, seed=record.seed
+    )
     configurations = [dict(suggestion.configuration) for suggestion in suggestions]
     if len(configurations) < count:
         complain(f"the space has no more than {len(configurations)} further configurations")
@@ -85,13 +94,24 @@ def _suggest(
     )
 
 
-def _history(file: Path, blueprint: Blueprint) -> tuple[Trial, ...]:
-    from airflow_hpo.cli.history import parse_history
+def _record(blueprint: Blueprint, history: Path | None, *, seed: int | None) -> StudyRecord:
+    """
+    Return a study that nobody keeps, with this history and the warm start's.
+    """
+    from airflow_hpo.history import preview
 
-    trials, problems = parse_history(read_bytes(file).decode("utf-8-sig", "replace"), blueprint)
+    trials = () if history is None else _history(history, blueprint)
+    return preview(blueprint, open_journal(None), trials=trials, seed=seed or 0)
+
+
+def _history(file: Path, blueprint: Blueprint) -> tuple[Trial, ...]:
+    from airflow_hpo.history.files import describe, read_entries
+    from airflow_hpo.history.strict import as_own_trials
+
+    text = read_bytes(file).decode("utf-8-sig", "replace")
+    entries = read_entries(text, blueprint, suffix=file.suffix.lower())
+    trials, problems = as_own_trials(entries, blueprint)
     if problems:
-        lines = [f"{shown_name(file)}:{number}: {message}" for number, message in problems]
-        noun = "problem" if len(lines) == 1 else "problems"
-        complain("\n".join([f"{len(lines)} {noun} in history:", *lines]))
+        complain(describe(shown_name(file), problems))
         raise typer.Exit(1)
     return trials

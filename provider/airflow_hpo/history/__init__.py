@@ -11,7 +11,8 @@ from __future__ import annotations
 from airflow_hpo.history.collect import collect
 from airflow_hpo.history.fit import Tally, fit_configuration, fit_past, fit_point, fit_trial
 from airflow_hpo.history.given import given_points, given_trials, history_notes, history_of
-from airflow_hpo.history.resume import adopt
+from airflow_hpo.history.preview import preview
+from airflow_hpo.history.resume import adopt, defined
 from airflow_hpo.history.told import Entry, Told, told_by
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Told",
     "adopt",
     "collect",
+    "defined",
     "fit_configuration",
     "fit_past",
     "fit_point",
@@ -28,5 +30,6 @@ __all__ = [
     "given_trials",
     "history_notes",
     "history_of",
+    "preview",
     "told_by",
 ]

@@ -6,13 +6,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from airflow_hpo.errors import StudyError, StudyNotFoundError
 from airflow_hpo.history.files import find_file, read_file
 from airflow_hpo.history.fit import Tally, fit_point, fit_trial
+from airflow_hpo.history.resume import defined
 from airflow_hpo.history.told import Told, told_by
-from airflow_hpo.model.blueprint import Blueprint
 from airflow_hpo.model.objective import loss
 from airflow_hpo.model.pareto import crowding, ranks
 from airflow_hpo.model.trial import Trial, TrialState
@@ -22,6 +20,7 @@ from airflow_hpo.storage import open_storage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_hpo.model.blueprint import Blueprint
     from airflow_hpo.model.objective import Objective
     from airflow_hpo.model.values import Value
     from airflow_hpo.model.warm_start import WarmStart, WarmStartSource
@@ -83,10 +82,7 @@ def _of_study(name: str, storage: Storage) -> list[Told]:
         record = storage.load(name)
     except StudyNotFoundError as error:
         raise StudyNotFoundError(f"there is nothing to start warm from: {error}") from error
-    try:
-        objectives = Blueprint.model_validate(record.definition).objectives
-    except ValidationError as error:
-        raise StudyError(f"the blueprint of study {name!r} cannot be read: {error}") from error
+    objectives = defined(record).objectives
     return [told_by(trial, objectives) for trial in record.trials]
 
 

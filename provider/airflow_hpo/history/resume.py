@@ -6,15 +6,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from airflow_hpo.errors import StudyError
+from airflow_hpo.model.blueprint import Blueprint
 from airflow_hpo.model.values import canonical
 
 if TYPE_CHECKING:
-    from airflow_hpo.model.blueprint import Blueprint
+    from airflow_hpo.model.base import Document
     from airflow_hpo.model.record import StudyRecord
     from airflow_hpo.storage.base import Storage
 
-__all__ = ["adopt", "obstacles"]
+__all__ = ["adopt", "defined", "differs", "obstacles", "refuse_obstacles"]
 
 
 def adopt(storage: Storage, record: StudyRecord, old: Blueprint, new: Blueprint) -> StudyRecord:
@@ -33,21 +36,53 @@ def adopt(storage: Storage, record: StudyRecord, old: Blueprint, new: Blueprint)
     Raises:
         StudyError: If its trials mean nothing for *new*; it says why.
     """
+    refuse_obstacles(record.name, old, new)
+    if not differs(old, new):
+        return record
+    if differs(old.space, new.space):
+        storage.note(record.name, "space_changed", lambda: {"trials": len(record.trials)})
+    storage.redefine(record.name, new.model_dump(mode="json"))
+    return storage.load(record.name)
+
+
+def defined(record: StudyRecord) -> Blueprint:
+    """
+    Return the blueprint that a study was made from, or got since.
+
+    Raises:
+        StudyError: If this version cannot read it.
+    """
+    try:
+        return Blueprint.model_validate(record.definition)
+    except ValidationError as error:
+        raise StudyError(
+            f"the blueprint that study {record.name!r} was made from cannot be read: {error}"
+        ) from error
+
+
+def differs(old: Document, new: Document) -> bool:
+    """
+    Return whether two documents of one kind say different things.
+
+    Both come through the model, so that a key which a later version added
+    with its default is no difference.
+    """
+    return canonical(old.model_dump(mode="json")) != canonical(new.model_dump(mode="json"))
+
+
+def refuse_obstacles(study: str, old: Blueprint, new: Blueprint) -> None:
+    """
+    Refuse to let *study* go on with *new* where its trials mean nothing for it.
+
+    Raises:
+        StudyError: With all the reasons.
+    """
     reasons = obstacles(old, new)
     if reasons:
         raise StudyError(
-            f"study {record.name!r} exists with other objectives: {'; '.join(reasons)}; "
+            f"study {study!r} exists with other objectives: {'; '.join(reasons)}; "
             "give this blueprint another study name to begin a new one"
         )
-    definition = new.model_dump(mode="json")
-    # Both through the model, so that a key which a later version added with
-    # its default is no difference.
-    if canonical(old.model_dump(mode="json")) == canonical(definition):
-        return record
-    if canonical(old.space.model_dump(mode="json")) != canonical(definition["space"]):
-        storage.note(record.name, "space_changed", lambda: {"trials": len(record.trials)})
-    storage.redefine(record.name, definition)
-    return storage.load(record.name)
 
 
 def obstacles(old: Blueprint, new: Blueprint) -> list[str]:
