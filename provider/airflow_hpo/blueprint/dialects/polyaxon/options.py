@@ -182,7 +182,7 @@ def _got(value: Value) -> str:
 def _form_hint(kind: str, value: Value) -> str | None:
     names, more = _form(kind)
     if isinstance(value, list) and len(value) > len(names) + len(more):
-        return f"write {{values: {show(value)}}} for these values" if kind in _SERIES else None
+        return f"write them as values, or kind: choice: {show(value)}" if kind in _SERIES else None
     return None
 
 

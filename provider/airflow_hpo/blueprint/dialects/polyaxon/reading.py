@@ -137,11 +137,18 @@ def _old_kind(item: Value, path: Path, problems: Problems) -> tuple[str, Value, 
         problems.error((*path, name), message, hint=hint, at_key=True)
     given = [name for name in item if name in KINDS and item[name] not in (None, [], {}, "")]
     if len(given) == 1 and not unknown:
+        _refuse_nothing(item[given[0]], (*path, given[0]), problems)
         return given[0], item[given[0]], (*path, given[0])
     if not unknown:
         got = " and ".join(given) or "none"
         problems.error(path, f"must have exactly one option, got {got}", at_key=True)
     return None
+
+
+def _refuse_nothing(value: Value, path: Path, problems: Problems) -> None:
+    for index, item in enumerate(value if isinstance(value, list) else ()):
+        if item is None:
+            problems.error((*path, index), "must have a value, got nothing")
 
 
 def _new_kind(item: Value, path: Path, problems: Problems) -> tuple[str, Value, Path] | None:

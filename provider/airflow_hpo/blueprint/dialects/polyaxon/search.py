@@ -62,6 +62,9 @@ def fill_in_search(reading: Reading, draft: Draft, problems: Problems) -> None:
     if reading.algorithm != "iterative" and "tuner" in reading.shared.spelled:
         message = "has no effect: the search is made by a strategy of ours"
         problems.warn(reading.shared.place("tuner"), message, at_key=True)
+    if reading.algorithm == "grid_search" and "seed" in reading.shared.spelled:
+        message = "has no effect: nothing is drawn in grid search"
+        problems.warn(reading.shared.place("seed"), message, at_key=True)
     plan = _PLANS[reading.algorithm](reading, draft, problems)
     if plan is None:
         return
