@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, BaseOperator, Param
 
-from airflow_hpo.factory.topology import lay_out
+from airflow_hpo.factory.topology import SETTINGS, lay_out
 from airflow_hpo.hooks.compat import conf
 from airflow_hpo.plan import make_plan
 
@@ -50,6 +50,8 @@ def build_dag(blueprint: Blueprint) -> DAG:
     spec, plan = blueprint.dag, make_plan(blueprint)
     _check_template(blueprint.study)
     _check_executor(blueprint.trial.steps[0].executor)
+    for rung in blueprint.resource.rungs if blueprint.resource else ():
+        _check_executor(rung.executor)
     default_args = {"retries": spec.retries, **_RETRIES}
     if spec.owner is not None:
         default_args["owner"] = spec.owner
@@ -116,8 +118,11 @@ def _limits(blueprint: Blueprint, plan: Plan) -> dict[str, Any]:
     limits: dict[str, Any] = {}
     if blueprint.dag.max_active_runs is not None:
         limits["max_active_runs"] = blueprint.dag.max_active_runs
+    if plan.mode != "batch" and blueprint.execution.concurrency is not None:
+        # One limit for all tasks of trials together.
+        limits["max_active_tasks"] = blueprint.execution.concurrency
     # A round is meant to run at once: only its own limits should hold it back.
-    if plan.peak_parallelism > conf.getint("core", "max_active_tasks_per_dag", fallback=16):
+    elif plan.peak_parallelism > conf.getint("core", "max_active_tasks_per_dag", fallback=16):
         limits["max_active_tasks"] = plan.peak_parallelism
     return limits
 
@@ -139,7 +144,7 @@ def _form(blueprint: Blueprint, plan: Plan) -> dict[str, Param]:
     Return the trigger form: what a person may change per run, and its bounds.
     """
     batch = min(blueprint.execution.batch_size, plan.trials)
-    return {
+    fields = {
         "trials": Param(
             plan.trials,
             type="integer",
@@ -174,6 +179,7 @@ def _form(blueprint: Blueprint, plan: Plan) -> dict[str, Param]:
             description="Its name; one that exists already is continued. Empty keeps the default.",
         ),
     }
+    return {name: fields[name] for name in (*SETTINGS[plan.mode], "study")}
 
 
 def _documentation(blueprint: Blueprint, plan: Plan) -> str:
@@ -183,13 +189,14 @@ def _documentation(blueprint: Blueprint, plan: Plan) -> str:
     Airflow keeps the Python file that made a DAG, never the YAML: it is here.
     """
     aims = " and ".join(_aim(each) for each in blueprint.objectives)
-    size = f"{_count(plan.trials, 'trial')} in {_count(len(plan.rounds), 'round')}"
+    size = f"{_count(plan.trials, 'trial')}{_shape(plan)}"
     parameters = _count(len(blueprint.space.tunable), "parameter")
     strategy = f"strategy `{blueprint.strategy.name}`"
     lines = [
         blueprint.description,
         f"Tunes {parameters} to {aims}: at most {size}, {strategy}.",
-        "\n".join(["| round | trials | proposed by |", "|---|---|---|", *_rounds(plan)]),
+        "\n".join(_rounds(plan)),
+        "\n".join(_brackets(plan)),
         *plan.notes,
     ]
     source = blueprint.source
@@ -201,6 +208,32 @@ def _documentation(blueprint: Blueprint, plan: Plan) -> str:
             f"{fence}yaml\n{source.text.rstrip()}\n{fence}",
         ]
     return "\n\n".join(filter(None, lines)) + "\n"
+
+
+def _shape(plan: Plan) -> str:
+    if plan.mode == "ladder":
+        return f" in {_count(len(plan.brackets), 'bracket')}"
+    if plan.mode == "async":
+        return f", {plan.peak_parallelism} at a time"
+    return f" in {_count(len(plan.rounds), 'round')}"
+
+
+def _brackets(plan: Plan) -> list[str]:
+    """
+    Return the rungs of all brackets as a table; nothing where there are none.
+    """
+    if not plan.brackets:
+        return []
+    return [
+        "| bracket | rung | trials | resource | promoted |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {bracket.name.removeprefix('bracket_')} | {rung.rung} | {rung.trials} "
+            f"| {rung.resource:g} | {rung.promote} |"
+            for bracket in plan.brackets
+            for rung in bracket.rungs
+        ),
+    ]
 
 
 def _count(number: int, noun: str) -> str:
@@ -221,7 +254,7 @@ def _rounds(plan: Plan) -> list[str]:
     def alike(each: Round) -> tuple[int, str]:
         return each.trials, each.sampler
 
-    rows = []
+    rows = ["| round | trials | proposed by |", "|---|---|---|"] if plan.rounds else []
     for (trials, sampler), group in groupby(plan.rounds, key=alike):
         numbers = [each.round for each in group]
         span = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"

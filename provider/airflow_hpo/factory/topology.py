@@ -12,34 +12,44 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow.sdk import TaskGroup
 
+from airflow_hpo.hooks.compat import conf
 from airflow_hpo.operators.base import SealedBlueprint
 from airflow_hpo.operators.evaluate import EvaluateOperator
 from airflow_hpo.operators.report import ReportOperator
+from airflow_hpo.operators.slots import (
+    SLOT_INDEX_TEMPLATE,
+    OpenOperator,
+    SettleOperator,
+    SlotOperator,
+)
 from airflow_hpo.operators.suggest import SuggestOperator
 from airflow_hpo.operators.trial import MAP_INDEX_TEMPLATE, TrialOperator
+from airflow_hpo.strategies import STRATEGIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow_hpo.model.blueprint import Blueprint
+    from airflow_hpo.model.ladder import Bracket
     from airflow_hpo.plan import Plan
 
     Layout: TypeAlias = Callable[[Blueprint, Plan, Mapping[str, Any]], ReportOperator]
 
 __all__ = ["SETTINGS", "lay_out", "study_template"]
 
-# What a person may change per run, taken from the trigger form.
-SETTINGS = {
-    "trials": "{{ params.trials }}",
-    "batch_size": "{{ params.batch_size }}",
-    "seed": "{{ params.seed }}",
+# What a person may change per run, by the shape of the DAG. What cannot be
+# changed without another DAG is not offered.
+SETTINGS: Mapping[str, Sequence[str]] = {
+    "batch": ("trials", "batch_size", "seed"),
+    "async": ("trials", "seed"),
+    "ladder": ("seed",),
 }
 
 # The tasks of a round.
 _ROUND = ("suggest", "trial", "evaluate")
 
 # Options of a step that its task takes over under the same name.
-_STEP_OPTIONS = ("pool", "queue", "executor", "priority_weight")
+_STEP_OPTIONS = ("pool", "pool_slots", "queue", "executor", "priority_weight")
 
 
 def study_template(blueprint: Blueprint) -> str:
@@ -64,7 +74,8 @@ def lay_out(blueprint: Blueprint, plan: Plan) -> ReportOperator:
     shared = {
         "blueprint": SealedBlueprint(blueprint),
         "study": study_template(blueprint),
-        "settings": SETTINGS,
+        # Taken from the trigger form.
+        "settings": {name: f"{{{{ params.{name} }}}}" for name in SETTINGS[plan.mode]},
     }
     return layout(blueprint, plan, shared)
 
@@ -82,7 +93,9 @@ def _unrolled_rounds(blueprint: Blueprint, plan: Plan, shared: Mapping[str, Any]
     for index, (group, each) in enumerate(zip(groups, plan.rounds, strict=True)):
         with TaskGroup(group_id=group, tooltip=f"{each.trials} trials by {each.sampler}"):
             suggest = SuggestOperator(task_id="suggest", round=index, rounds=count, **shared)
-            trial = TrialOperator.partial(task_id="trial", **options, **shared)
+            trial = TrialOperator.partial(
+                task_id="trial", map_index_template=MAP_INDEX_TEMPLATE, **options, **shared
+            )
             trials = trial.expand(trial=suggest.output)
             evaluate = EvaluateOperator(
                 task_id="evaluate",
@@ -103,22 +116,147 @@ def _unrolled_rounds(blueprint: Blueprint, plan: Plan, shared: Mapping[str, Any]
     return report
 
 
-def _trial_options(blueprint: Blueprint) -> dict[str, Any]:
+def _trial_options(blueprint: Blueprint, resource: float | None = None) -> dict[str, Any]:
     """
     Return how the trials' tasks run: where, how many at once, how often again.
+
+    Args:
+        blueprint: Says it for all trials.
+
+        resource: What these are given, where rungs run in places of their own.
     """
     trial, step = blueprint.trial, blueprint.trial.steps[0]
     options: dict[str, Any] = {
-        "map_index_template": MAP_INDEX_TEMPLATE,
         "retries": trial.retries.infrastructure + trial.retries.code,
-        "pool_slots": step.pool_slots,
     }
     if blueprint.execution.concurrency is not None:
         options["max_active_tis_per_dagrun"] = blueprint.execution.concurrency
-    for name in _STEP_OPTIONS:
-        if getattr(step, name) is not None:
-            options[name] = getattr(step, name)
+    place = None if blueprint.resource is None else blueprint.resource.placement(resource)
+    # What a rung does not say is the step's own.
+    for source in (step, place):
+        for name in _STEP_OPTIONS:
+            if getattr(source, name, None) is not None:
+                options[name] = getattr(source, name)
     return options
 
 
-_LAYOUTS: Mapping[str, Layout] = {"batch": _unrolled_rounds}
+def _ladder(blueprint: Blueprint, plan: Plan, shared: Mapping[str, Any]) -> ReportOperator:
+    """
+    Lay out a group a bracket, side by side, in each a group a rung, and the report behind them.
+    """
+    _check_rungs(plan)
+    watched, last = list[str](), list[EvaluateOperator]()
+    before: EvaluateOperator | None = None
+    staggered = STRATEGIES.load(blueprint.strategy.name).learns_from_rungs
+    for bracket in plan.brackets:
+        with TaskGroup(group_id=bracket.name, tooltip=_bracket_tooltip(bracket)):
+            rungs = _rungs(blueprint, bracket, shared)
+        watched += [task.task_id for pair in rungs for task in pair]
+        first, (_, top) = rungs[0], rungs[-1]
+        if before is not None and staggered:
+            before >> first[0]
+        before = first[1]
+        last.append(top)
+    report = ReportOperator(task_id="report", watched=watched, **shared)
+    for top in last:
+        top >> report
+    return report
+
+
+def _rungs(
+    blueprint: Blueprint, bracket: Bracket, shared: Mapping[str, Any]
+) -> list[tuple[SuggestOperator, EvaluateOperator]]:
+    """
+    Lay out the rungs of one bracket, each waiting for the one below.
+    """
+    groups = [f"rung_{rung.rung}" for rung in bracket.rungs]
+    names = [("promote" if rung.rung else "suggest", *_ROUND[1:]) for rung in bracket.rungs]
+    tasks = [
+        tuple(f"{bracket.name}.{group}.{name}" for name in own)
+        for group, own in zip(groups, names, strict=True)
+    ]
+    found: list[tuple[SuggestOperator, EvaluateOperator]] = []
+    for index, rung in enumerate(bracket.rungs):
+        with TaskGroup(group_id=groups[index], tooltip=f"{rung.trials} on {rung.resource:g}"):
+            suggest = SuggestOperator(
+                task_id=names[index][0],
+                round=index,
+                place=[bracket.iteration, bracket.bracket, rung.rung],
+                **shared,
+            )
+            options = _trial_options(blueprint, rung.resource)
+            trial = TrialOperator.partial(
+                task_id="trial", map_index_template=MAP_INDEX_TEMPLATE, **options, **shared
+            )
+            trials = trial.expand(trial=suggest.output)
+            evaluate = EvaluateOperator(
+                task_id="evaluate",
+                round=index,
+                suggest_task_id=tasks[index][0],
+                trial_task_id=tasks[index][1],
+                later=tasks[index + 1 :],
+                **shared,
+            )
+        trials >> evaluate
+        if found:
+            found[-1][1] >> suggest
+        found.append((suggest, evaluate))
+    return found
+
+
+def _bracket_tooltip(bracket: Bracket) -> str:
+    return " → ".join(f"{rung.trials} on {rung.resource:g}" for rung in bracket.rungs)
+
+
+def _check_rungs(plan: Plan) -> None:
+    """
+    Refuse a rung that no mapped task has room for.
+    """
+    limit = _map_limit()
+    for bracket in plan.brackets:
+        for rung in bracket.rungs:
+            if rung.trials > limit:
+                raise ValueError(
+                    f"a rung must not have more trials than Airflow's [core] max_map_length = "
+                    f"{limit}, got {rung.trials} in rung {rung.rung} of bracket {bracket.bracket}"
+                )
+
+
+def _map_limit() -> int:
+    return conf.getint("core", "max_map_length", fallback=1024)
+
+
+def _slots(blueprint: Blueprint, plan: Plan, shared: Mapping[str, Any]) -> ReportOperator:
+    """
+    Lay out the opening, a mapped task over the slots, what settles them, and the report.
+
+    More slots than one mapped task may have are several mapped tasks.
+    """
+    limit = _map_limit()
+    parts = [
+        range(start, min(start + limit, plan.trials)) for start in range(0, plan.trials, limit)
+    ]
+    names = ["trial"] if len(parts) == 1 else [f"trial_{part}" for part in range(len(parts))]
+    options = _trial_options(blueprint)
+    start = OpenOperator(task_id="open", **shared)
+    settle = SettleOperator(task_id="settle", slots=names, **shared)
+    others = {name: len(part) for name, part in zip(names, parts, strict=True)}
+    for name, part in zip(names, parts, strict=True):
+        slot = SlotOperator.partial(
+            task_id=name,
+            map_index_template=SLOT_INDEX_TEMPLATE,
+            others=others,
+            **options,
+            **shared,
+        )
+        start >> slot.expand(slot=list(part)) >> settle
+    report = ReportOperator(task_id="report", watched=["open", "settle"], **shared)
+    settle >> report
+    return report
+
+
+_LAYOUTS: Mapping[str, Layout] = {
+    "batch": _unrolled_rounds,
+    "ladder": _ladder,
+    "async": _slots,
+}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_hpo.driver import evaluate_round, trial_label
 from airflow_hpo.hooks.compat import AirflowSkipException, DownstreamTasksSkipped
 from airflow_hpo.operators.base import BlueprintLike, StudyOperator, round_states
+from airflow_hpo.operators.notify import announce_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from airflow_hpo.model.trial import Trial
     from airflow_hpo.study import Study
 
-__all__ = ["EvaluateOperator"]
+__all__ = ["ENDED", "EvaluateOperator", "round_answer"]
 
 # States of a task instance after which it tells nothing any more.
-_ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
 class EvaluateOperator(StudyOperator):
@@ -87,8 +88,9 @@ class EvaluateOperator(StudyOperator):
             numbers = [element["number"] for element in suggested]
             lost, artifacts = self._lost(context, numbers), self.hook.artifacts()
             result = evaluate_round(study, numbers, lost=lost, artifacts=artifacts)
-            answer = _answer(self.round, result, study)
+            answer = round_answer(self.round, result, study)
             self._log(answer, result, study)
+            announce_from(context, study)
             skipped = [] if result.stop is None else self._unasked(context, study)
         return self._leave(context, answer, skipped=skipped)
 
@@ -116,7 +118,7 @@ class EvaluateOperator(StudyOperator):
             if not states:  # asked for only if a trial is missing
                 states.update(round_states(context, [self.trial_task_id]))
             state = states.get(f"{self.trial_task_id}_{index_of[trial.number]}", "removed")
-            return f"its task ended as {state} and told nothing" if state in _ENDED else None
+            return f"its task ended as {state} and told nothing" if state in ENDED else None
 
         return lost
 
@@ -153,7 +155,10 @@ class EvaluateOperator(StudyOperator):
             self.log.info("The study ends: %s", result.stop.reason)
 
 
-def _answer(number: int, result: RoundResult, study: Study) -> dict[str, Any]:
+def round_answer(number: int, result: RoundResult, study: Study) -> dict[str, Any]:
+    """
+    Return what an evaluated round came to, JSON-compatible.
+    """
     best, stop = result.best, result.stop
     metrics = [objective.metric for objective in study.blueprint.objectives]
     return {

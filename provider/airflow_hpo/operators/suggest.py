@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any
 from airflow_hpo.driver import suggest_round, trial_label
 from airflow_hpo.errors import StudyError, StudyNotFoundError
 from airflow_hpo.hooks.compat import conf
+from airflow_hpo.model.ladder import Place
 from airflow_hpo.operators.base import BlueprintLike, StudyOperator
 from airflow_hpo.plan import make_plan
 from airflow_hpo.study import Study
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow.sdk import Context
+
+    from airflow_hpo.model.trial import Trial
 
 __all__ = ["SuggestOperator"]
 
@@ -41,6 +46,8 @@ class SuggestOperator(StudyOperator):
 
         rounds: How many of them the DAG has; not checked by default.
 
+        place: The rung of a ladder that the round is: iteration, bracket, rung.
+
         kwargs: See `StudyOperator`.
     """
 
@@ -50,29 +57,26 @@ class SuggestOperator(StudyOperator):
         blueprint: BlueprintLike,
         round: int = 0,  # noqa: A002 - the word that the rest of the package uses
         rounds: int | None = None,
+        place: Sequence[int] | None = None,
         **kwargs: Any,  # noqa: ANN401 - StudyOperator's own
     ) -> None:
         super().__init__(blueprint=blueprint, **kwargs)
         self.round = round
         self.rounds = rounds
+        self.place = place
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """
         Return number, label and study of each trial of the round.
         """
-        ti = context["ti"]
         with self.opened() as study:
             self._check(study)
             blueprint = study.blueprint
             plan = make_plan(blueprint).to_dict()
             Study.open(study.storage, study.name, blueprint, plan=plan)
-            batch = blueprint.execution.batch_size
-            trials = suggest_round(study, batch, key=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}")
+            trials = self._ask(study, context)
             for note in study.past():
                 self.log.info("%s", note)
-            if not trials:
-                stop = study.record().stop
-                self.log.info("No trials: %s", stop.reason if stop else "the budget is spent")
             labels = [trial_label(t.number, t.configuration, blueprint) for t in trials]
         for label in labels:
             self.log.info("Suggested %s", label)
@@ -81,10 +85,28 @@ class SuggestOperator(StudyOperator):
             for trial, label in zip(trials, labels, strict=True)
         ]
 
+    def _ask(self, study: Study, context: Context) -> Sequence[Trial]:
+        """
+        Return the trials of the round.
+        """
+        ti, only, count = context["ti"], None, study.blueprint.execution.batch_size
+        if self.place is not None:
+            # The table says how many: more than the budget there never are.
+            only, count = Place(*self.place), study.blueprint.budget.trials
+        key = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}"
+        trials = suggest_round(study, count, key=key, only=only)
+        if not trials:
+            stop = study.record().stop
+            nothing = "the budget is spent" if only is None else "nobody moved up to this rung"
+            self.log.info("No trials: %s", stop.reason if stop else nothing)
+        return trials
+
     def _check(self, study: Study) -> None:
         """
         Refuse settings that this DAG has no room for, before anything runs.
         """
+        if self.place is not None:
+            return  # the table is fixed when the DAG is parsed
         batch, trials = study.blueprint.execution.batch_size, study.blueprint.budget.trials
         limit = conf.getint("core", "max_map_length", fallback=1024)
         if batch > limit:

@@ -164,6 +164,8 @@ class Ladder:
     name: ClassVar[str]
     options_class: ClassVar[type[Options]] = LadderOptions
     support: ClassVar[Support] = Support(multi_fidelity=True, asynchronous=False)
+    learns_from_rungs: ClassVar[bool] = False
+    """Whether a bracket begins better once the one before has ended its first rung."""
 
     def __init__(self, options: LadderOptions, setting: Setting) -> None:
         """

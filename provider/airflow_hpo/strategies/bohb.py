@@ -73,6 +73,7 @@ class BohbStrategy(HyperbandStrategy):
         asynchronous=False,
         note="weights and normal distributions guide the random configurations only",
     )
+    learns_from_rungs: ClassVar[bool] = True
     options: BohbOptions
 
     def source(self, space: Space, members: Members, draws: Draws, *, seed: int) -> Configurations:
