@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_hpo.model.values import Configuration
     from airflow_hpo.strategies.base import Strategy
 
-__all__ = ["PLANNED", "STRATEGIES", "create_strategy", "setting_for", "strategy_for"]
+__all__ = ["PLANNED", "STRATEGIES", "create_strategy", "setting_for", "setting_of", "strategy_for"]
 
 STRATEGIES = Table(
     kind="strategy",
@@ -88,6 +88,14 @@ def strategy_for(blueprint: Blueprint, *, points: Sequence[Configuration] = ()) 
     Raises:
         ValueError: If the name or an option is not known.
     """
+    setting = setting_of(blueprint)
+    return create_strategy(blueprint.strategy, setting, points=(*blueprint.points, *points))
+
+
+def setting_of(blueprint: Blueprint) -> Setting:
+    """
+    Return what the strategy of *blueprint* is made from.
+    """
     setting = setting_for(
         blueprint.strategy,
         objectives=blueprint.objectives,
@@ -95,8 +103,7 @@ def strategy_for(blueprint: Blueprint, *, points: Sequence[Configuration] = ()) 
         execution=blueprint.execution,
         resource=blueprint.resource,
     )
-    setting = replace(setting, outcome_constraints=blueprint.outcome_constraints)
-    return create_strategy(blueprint.strategy, setting, points=(*blueprint.points, *points))
+    return replace(setting, outcome_constraints=blueprint.outcome_constraints)
 
 
 def setting_for(

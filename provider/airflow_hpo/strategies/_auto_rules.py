@@ -4,7 +4,7 @@ The rules by which `auto` chooses, as a table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from airflow_hpo.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from airflow_hpo.model.space import Space
-    from airflow_hpo.strategies.base import Setting
+    from airflow_hpo.strategies.base import Setting, Support
 
 __all__ = [
     "FIRST_LOOK",
@@ -64,6 +64,8 @@ class Case:
         trials: The budget.
 
         together: So many trials are suggested, or run, at the same time.
+
+        constrained: Whether outcomes must satisfy something.
     """
 
     objectives: int
@@ -71,6 +73,7 @@ class Case:
     conditional: bool
     trials: int
     together: int
+    constrained: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,7 @@ def choose(space: Space, setting: Setting) -> Choice:
     Return the phases that the rules make of a blueprint.
     """
     case = _case(space, setting)
-    rule = next(rule for rule in RULES if rule.fits(case) and _is_installed(rule.strategy))
+    rule = next(rule for rule in _fitting(case) if _is_installed(rule.strategy))
     startup = _startup(case, setting)
     first = "random" if setting.startup_given else "qmc"
     phases = [Phase(strategy=first)] if startup else []
@@ -163,6 +166,16 @@ def choose(space: Space, setting: Setting) -> Choice:
     if rule.strategy == "gp" and case.trials > GP_TRIALS:
         phases.append(Phase(strategy="tpe", start=max(GP_TRIALS, startup + 1)))
     return Choice(tuple(phases), rule)
+
+
+def _fitting(case: Case) -> Iterator[Rule]:
+    """
+    Yield the rules that fit, of strategies that are able to do what is asked for.
+    """
+    for rule in RULES:
+        support: Support = STRATEGIES.load(rule.strategy).support
+        if rule.fits(case) and (support.outcome_constraints or not case.constrained):
+            yield rule
 
 
 def _case(space: Space, setting: Setting) -> Case:
@@ -173,6 +186,7 @@ def _case(space: Space, setting: Setting) -> Case:
         conditional=any(parameter.when for parameter in searched),
         trials=setting.trials,
         together=setting.together,
+        constrained=bool(setting.outcome_constraints),
     )
 
 
@@ -201,7 +215,7 @@ def passed_over(space: Space, setting: Setting) -> str | None:
     Return what would have been chosen if it were installed.
     """
     case = _case(space, setting)
-    rule = next(rule for rule in RULES if rule.fits(case))
+    rule = next(_fitting(case))
     extra = STRATEGIES.load(rule.strategy).support.extra
     if extra is None or _is_installed(rule.strategy):
         return None

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from airflow_hpo.errors import Problem
 from airflow_hpo.model.trial import Suggestion, Trial
-from airflow_hpo.strategies import STRATEGIES, setting_for
+from airflow_hpo.strategies import STRATEGIES, setting_of
 from airflow_hpo.strategies._auto_rules import Phase, choose, passed_over
 from airflow_hpo.strategies._draws import next_number
 from airflow_hpo.strategies._lattice import count_configurations
@@ -81,7 +81,13 @@ class AutoStrategy:
     """
 
     options_class: ClassVar[type[Options]] = AutoOptions
-    support: ClassVar[Support] = Support(multi_objective=True, startup=True)
+    support: ClassVar[Support] = Support(
+        multi_objective=True,
+        outcome_constraints=True,
+        history=True,
+        startup=True,
+        note="what it chooses is able to do what the blueprint asks for",
+    )
 
     def __init__(self, options: AutoOptions, setting: Setting) -> None:
         """
@@ -172,14 +178,7 @@ def _auto_of(blueprint: Blueprint) -> AutoStrategy | None:
     spec = blueprint.strategy
     if STRATEGIES.load(spec.name) is not AutoStrategy:
         return None
-    setting = setting_for(
-        spec,
-        objectives=blueprint.objectives,
-        trials=blueprint.budget.trials,
-        execution=blueprint.execution,
-        resource=blueprint.resource,
-    )
-    return AutoStrategy(AutoOptions.model_validate(spec.options), setting)
+    return AutoStrategy(AutoOptions.model_validate(spec.options), setting_of(blueprint))
 
 
 def phases_of(blueprint: Blueprint) -> tuple[Phase, ...]:
@@ -190,13 +189,7 @@ def phases_of(blueprint: Blueprint) -> tuple[Phase, ...]:
     if auto is not None:
         return auto.phases(blueprint.space)
     spec = blueprint.strategy
-    setting = setting_for(
-        spec,
-        objectives=blueprint.objectives,
-        trials=blueprint.budget.trials,
-        execution=blueprint.execution,
-    )
-    startup = setting.startup_trials if STRATEGIES.load(spec.name).support.startup else 0
+    startup = setting_of(blueprint).startup_trials if STRATEGIES.load(spec.name).support.startup else 0
     first = (Phase(strategy="random"),) if startup else ()
     return (*first, Phase(strategy=spec.name, start=startup, options=spec.options))
 
