@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from airflow_hpo.model.blueprint import Blueprint, Resource
+    from airflow_hpo.model.callbacks import Callback, Callbacks
     from airflow_hpo.model.distribution import Distribution
     from airflow_hpo.model.objective import Objective
     from airflow_hpo.model.space import Parameter
@@ -65,12 +66,28 @@ def dump(blueprint: Blueprint) -> str:
         "stop": [_stop_rule(rule) for rule in blueprint.stop],
         "resource": None if blueprint.resource is None else _resource(blueprint.resource),
         "trial": Block(_trial(blueprint.trial)),
+        "callbacks": _callbacks(blueprint.callbacks),
         "dag": _changed(blueprint.dag, DagSpec()),
     }
     if not blueprint.space.parameters:
         data["space"] = {}
     needed = {"space", "trial"}
     return emit({name: value for name, value in data.items() if value or name in needed})
+
+
+def _callbacks(callbacks: Callbacks) -> dict[str, Any]:
+    return {
+        event: [_callback(each) for each in getattr(callbacks, event)]
+        for event in type(callbacks).model_fields
+        if getattr(callbacks, event)
+    }
+
+
+def _callback(callback: Callback) -> Value:
+    if callback.function is not None:
+        return callback.function
+    more = {"arguments": callback.arguments} if callback.arguments else {}
+    return {"notifier": callback.notifier, **more}
 
 
 def _changed(part: BaseModel, default: BaseModel) -> dict[str, Any]:

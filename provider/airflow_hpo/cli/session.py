@@ -14,7 +14,7 @@ from threading import Thread, current_thread, main_thread
 from typing import TYPE_CHECKING
 
 from airflow_hpo.cli.leftovers import find_leftovers, latest_key, this_process
-from airflow_hpo.driver import TrialRun, evaluate_round, suggest_round
+from airflow_hpo.driver import TrialRun, announce, evaluate_round, suggest_round
 from airflow_hpo.errors import HpoError, StudyError, TrialError, TrialInvalidError
 from airflow_hpo.model.trial import Failure, Outcome, TrialState
 
@@ -157,6 +157,7 @@ class Session:
                 self._call_off("interrupted: hpo run ended", TrialState.FAILED)
         if self.stop is None and self.interrupted is None:
             self.stop = self.study.decide()
+        announce(self.study)
 
     def interrupt(self, name: str) -> None:
         """
@@ -308,6 +309,7 @@ class Session:
         if again:
             self._due.appendleft(_Due(trial, work.due.tries + 1))
         best = None if again else self._decide({event.number})
+        announce(self.study)
         self._display.ended(trial, again=again, best=best)
 
     def _is_retried(self, due: _Due, trial: Trial, error: BaseException | None) -> bool:

@@ -7,6 +7,7 @@ terminal, so both do exactly the same. Nothing here knows which of the two it is
 
 from __future__ import annotations
 
+from airflow_hpo.driver.callbacks import announce
 from airflow_hpo.driver.job import build_job, trial_label
 from airflow_hpo.driver.rounds import RoundResult, evaluate_round, suggest_round
 from airflow_hpo.driver.strays import Stray, StrayKind, end_jobs, find_strays, mend
@@ -23,6 +24,7 @@ __all__ = [
     "Stray",
     "StrayKind",
     "TrialRun",
+    "announce",
     "build_job",
     "default_artifacts",
     "end_jobs",

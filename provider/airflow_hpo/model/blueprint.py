@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from airflow_hpo.model.base import Document
+from airflow_hpo.model.callbacks import Callbacks
 from airflow_hpo.model.expression import Expression
 from airflow_hpo.model.objective import Objective
 from airflow_hpo.model.outcomes import Outcomes
@@ -420,6 +421,7 @@ class Blueprint(Document):
     stop: tuple[StopRule, ...] = ()
     resource: Resource | None = None
     trial: TrialSpec
+    callbacks: Callbacks = Field(default_factory=Callbacks)
     dag: DagSpec = Field(default_factory=DagSpec)
     source: Source = Field(default_factory=Source)
 

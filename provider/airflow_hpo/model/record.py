@@ -50,8 +50,8 @@ class Event:
             ``created``, ``asked``, ``started``, ``finished``, ``superseded``
             (a new attempt took the place of an outcome), ``finished_late`` (an
             attempt that is no longer the latest ended), ``stopped``,
-            ``reopened``, ``redefined`` (with the definition as it was before)
-            or one of `NOTES`.
+            ``reopened``, ``redefined`` (with the definition as it was before),
+            ``announced`` (somebody was told of something) or one of `NOTES`.
 
         time: Seconds since the epoch, UTC.
 

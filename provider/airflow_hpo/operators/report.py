@@ -12,6 +12,7 @@ from airflow_hpo.errors import StudyError
 from airflow_hpo.hooks.compat import AirflowFailException
 from airflow_hpo.model.trial import TrialState
 from airflow_hpo.operators.base import BlueprintLike, StudyOperator, round_states
+from airflow_hpo.operators.notify import announce_from
 from airflow_hpo.report import write_report
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class ReportOperator(StudyOperator):
                 record = study.record()
             except StudyError as error:
                 raise StudyError("; ".join([str(error), *broken])) from error
+            announce_from(context, study)
             folder = study_folder(self.hook.artifacts(), study.name) / "report"
             files = write_report(record, study.blueprint, folder)
             broken += self._failed_trials(context, study, record)
@@ -95,6 +97,8 @@ class ReportOperator(StudyOperator):
         return [f"{name} failed" for name in self.watched if states.get(name) == "failed"]
 
     def _failed_trials(self, context: Context, study: Study, record: StudyRecord) -> list[str]:
+        if record.stop is not None and record.stop.rule == "on_failure":
+            return [record.stop.reason]
         if study.blueprint.trial.on_failure != "continue_then_fail":
             return []
         ti = context["ti"]

@@ -11,6 +11,7 @@ from airflow_hpo.errors import TrialFailedError
 from airflow_hpo.hooks.compat import AirflowFailException, AirflowSkipException
 from airflow_hpo.model.trial import Failure, TrialState
 from airflow_hpo.operators.base import BlueprintLike, StudyOperator
+from airflow_hpo.operators.notify import announce_from
 from airflow_hpo.operators.retry import retry_options
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class TrialOperator(StudyOperator):
                 insist=_was_cleared(context, self.retries),
             )
             trial = self._trial_run.run()
+            announce_from(context, study)
             return self._told(study, trial)
 
     def on_kill(self) -> None:

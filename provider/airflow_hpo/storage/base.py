@@ -95,6 +95,13 @@ class Storage(Protocol):
                 If it raises, nothing is kept.
         """
 
+    def claim(self, study: str, key: str) -> bool:
+        """
+        Return whether this is the first call with *key*, which is kept as an event.
+
+        Of several callers at once exactly one is the first.
+        """
+
     def studies(self) -> Sequence[StudySummary]:
         """
         Return a line about every study, newest first.

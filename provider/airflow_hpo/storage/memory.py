@@ -144,6 +144,21 @@ class MemoryStorage:
                 found.events.append(event)
             return found.record.notes[kind]
 
+    def claim(self, study: str, key: str) -> bool:
+        """
+        See `Storage.claim`.
+        """
+        rules.check_key(key)
+        with self._lock:
+            found = self._find(study)
+            event = rules.announced(key, now=time.time())
+            known = any(
+                each.kind == event.kind and each.data == event.data for each in found.events
+            )
+            if not known:
+                found.events.append(event)
+            return not known
+
     def studies(self) -> Sequence[StudySummary]:
         """
         See `Storage.studies`.

@@ -27,6 +27,7 @@ from airflow_hpo.model.values import Value
 from airflow_hpo.storage import codec
 
 __all__ = [
+    "announced",
     "asked",
     "begin",
     "begin_events",
@@ -130,6 +131,13 @@ def asked(key: str, *, first: int, count: int, now: float) -> Event:
     Return the event that says which trials *key* got.
     """
     return Event("asked", now, data={"key": key, "first": first, "count": count})
+
+
+def announced(key: str, *, now: float) -> Event:
+    """
+    Return the event that says that what *key* stands for was claimed.
+    """
+    return Event("announced", now, data={"key": key})
 
 
 def begin(trial: Trial, *, now: float) -> Trial:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from airflow_hpo.storage import codec, rules
 from airflow_hpo.storage import sql_work as work
@@ -110,6 +111,14 @@ class SqlStorage:
             return known
         data = codec.copy(make())
         return self._database.write(lambda connection: work.note(connection, study, kind, data))
+
+    def claim(self, study: str, key: str) -> bool:
+        """
+        See `Storage.claim`.
+        """
+        rules.check_key(key)
+        token = uuid4().hex
+        return self._database.write(lambda connection: work.claim(connection, study, key, token))
 
     def studies(self) -> Sequence[StudySummary]:
         """

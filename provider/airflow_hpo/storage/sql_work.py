@@ -32,6 +32,7 @@ __all__ = [
     "add_trials",
     "ask",
     "attempts",
+    "claim",
     "create",
     "delete",
     "events",
@@ -162,6 +163,22 @@ def note(
     row = rows.event_row(event, _find(connection, study).id, once=rows.digest(kind, of="noted"))
     connection.execute(_insert_new(connection, schema.event), row)
     return noted(connection, study, kind) or {}
+
+
+def claim(connection: Connection, study: str, key: str, token: str) -> bool:
+    """
+    Return whether the caller, who is called *token*, is the first with *key*.
+
+    The token is what tells the first from others where a call is repeated.
+    """
+    study_id = _find(connection, study).id
+    event = rules.announced(key, now=time.time())
+    event = Event(event.kind, event.time, data={**event.data, "by": token})
+    once = rows.digest(key, of="announced")
+    row = rows.event_row(event, study_id, once=once)
+    connection.execute(_insert_new(connection, schema.event), row)
+    known = connection.scalar(rows.ONCE, {"study_id": study_id, "once": once})
+    return known is not None and codec.parse(known)["by"] == token
 
 
 def studies(connection: Connection) -> tuple[StudySummary, ...]:

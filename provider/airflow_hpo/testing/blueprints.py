@@ -25,6 +25,7 @@ from airflow_hpo.model.blueprint import (
     StrategySpec,
     TrialSpec,
 )
+from airflow_hpo.model.callbacks import Callback, Callbacks
 from airflow_hpo.model.distribution import (
     Categorical,
     Constant,
@@ -321,7 +322,7 @@ def _trials(
         runner=draw(_runners),
         environment=draw(st.dictionaries(variables, _texts, max_size=2)),
         platform=draw(_platforms),
-        workdir=draw(st.none() | _words),
+        workdir=draw(st.none() | _words.filter(lambda text: "\0" not in text)),
         metrics=draw(_metrics),
         timeout_s=draw(st.none() | _positive),
         grace_s=draw(seconds),
@@ -399,9 +400,21 @@ def _blueprints(draw: _Draw[Any], *, planned: bool) -> Blueprint:
         ),
         resource=resource,
         trial=trial,
+        callbacks=draw(_callbacks),
         dag=draw(_dags(planned=planned)),
     )
 
+
+_callbacks = st.sampled_from(
+    [
+        Callbacks(),
+        Callbacks(on_new_best=(Callback(function="a.b:c.d"),)),
+        Callbacks(
+            on_trial_complete=(Callback(function="a:b"), Callback(notifier="a.b")),
+            on_study_end=(Callback(notifier="a.B", arguments={"to": "{{ hpo.study }}", "n": 1}),),
+        ),
+    ]
+)
 
 _pruners = st.sampled_from(
     [

@@ -90,6 +90,7 @@ def _blueprint(draft: Draft, space: Space, source: Source) -> Blueprint:
         "strategy": draft.strategy,
         "execution": draft.execution,
         "dag": draft.dag,
+        "callbacks": draft.callbacks,
     }
     return Blueprint(
         name=draft.name,

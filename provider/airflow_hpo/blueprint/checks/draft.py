@@ -15,6 +15,7 @@ from airflow_hpo.model.blueprint import (
     StrategySpec,
     TrialSpec,
 )
+from airflow_hpo.model.callbacks import Callbacks
 from airflow_hpo.model.objective import Objective
 from airflow_hpo.model.space import Parameter
 from airflow_hpo.model.stop import Budget, StopRule
@@ -62,6 +63,7 @@ class Draft:
     resource: Resource | None = None
     trial: TrialSpec | None = None
     dag: DagSpec | None = None
+    callbacks: Callbacks | None = None
     placeholder: str = "{{{name}}}"
 
     @property

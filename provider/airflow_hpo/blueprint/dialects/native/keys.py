@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_hpo.blueprint.dialects.native.callback_keys import CALLBACKS
 from airflow_hpo.blueprint.dialects.native.space_keys import ParameterShape
 from airflow_hpo.blueprint.dialects.native.study_keys import (
     BUDGET,
@@ -112,6 +113,7 @@ BLUEPRINT = Record(
             required=True,
             example="{command: ...}",
         ),
+        "callbacks": Key(CALLBACKS, "Whom the study tells what happens."),
         "dag": Key(DAG, "What the Airflow DAG is like."),
     },
     foreign={

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.blueprint.checks import Draft
 from airflow_hpo.blueprint.dialects.base import build
+from airflow_hpo.blueprint.dialects.native.callback_keys import read_callbacks
 from airflow_hpo.blueprint.dialects.native.warm_start_keys import read_warm_start
 from airflow_hpo.blueprint.shapes import BROKEN
 from airflow_hpo.model.blueprint import (
@@ -78,6 +79,7 @@ def read_draft(found: Mapping[str, Any], data: Mapping[str, Value], problems: Pr
     draft.dag = build(DagSpec, _dag(found), ("dag",), problems)
     if "resource" in found:
         draft.resource = _resource(found["resource"], problems)
+    draft.callbacks = read_callbacks(found.get("callbacks", {}))
     if "pruner" in found:
         draft.pruner = build(
             PrunerSpec, _with_options(found["pruner"], "name"), ("pruner",), problems
