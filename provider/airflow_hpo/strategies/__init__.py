@@ -96,14 +96,14 @@ def setting_of(blueprint: Blueprint) -> Setting:
     """
     Return what the strategy of *blueprint* is made from.
     """
-    setting = setting_for(
+    return setting_for(
         blueprint.strategy,
         objectives=blueprint.objectives,
         trials=blueprint.budget.trials,
         execution=blueprint.execution,
         resource=blueprint.resource,
+        outcome_constraints=blueprint.outcome_constraints,
     )
-    return replace(setting, outcome_constraints=blueprint.outcome_constraints)
 
 
 def setting_for(
@@ -113,6 +113,7 @@ def setting_for(
     trials: int,
     execution: Execution,
     resource: Resource | None = None,
+    outcome_constraints: tuple[str, ...] = (),
 ) -> Setting:
     """
     Return what the strategy that *spec* names is made from.
@@ -127,4 +128,5 @@ def setting_for(
         if execution.mode == "batch"
         else execution.concurrency or execution.batch_size,
         resource=resource,
+        outcome_constraints=outcome_constraints,
     )

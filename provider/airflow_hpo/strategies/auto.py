@@ -113,6 +113,9 @@ class AutoStrategy:
             reasons = unsupported(
                 phase.strategy, space=space, objectives=self.setting.objectives, mode="batch"
             )
+            able = STRATEGIES.load(phase.strategy).support.outcome_constraints
+            if self.setting.outcome_constraints and not able:
+                reasons.append(f"strategy {phase.strategy} cannot keep constraints on outcomes")
             found += [Problem("strategy.options.phases", reason) for reason in reasons]
             more = getattr(self._strategy(phase), "problems", None)
             found += more(space) if more is not None and not reasons else ()
@@ -189,7 +192,8 @@ def phases_of(blueprint: Blueprint) -> tuple[Phase, ...]:
     if auto is not None:
         return auto.phases(blueprint.space)
     spec = blueprint.strategy
-    startup = setting_of(blueprint).startup_trials if STRATEGIES.load(spec.name).support.startup else 0
+    has_startup = STRATEGIES.load(spec.name).support.startup
+    startup = setting_of(blueprint).startup_trials if has_startup else 0
     first = (Phase(strategy="random"),) if startup else ()
     return (*first, Phase(strategy=spec.name, start=startup, options=spec.options))
 

@@ -54,6 +54,7 @@ def check_strategy(draft: Draft, space: Space | None, problems: Problems) -> Non
             trials=draft.budget.trials,
             execution=draft.execution,
             resource=draft.resource,
+            outcome_constraints=tuple(draft.outcome_constraints.values()),
         )
         _check_fit(strategy_class(options, setting), draft, space, problems)
 
