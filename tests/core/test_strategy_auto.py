@@ -13,6 +13,7 @@ from airflow_hpo.errors import BlueprintError
 from airflow_hpo.model.trial import Outcome, TrialState
 from airflow_hpo.plan import make_plan
 from airflow_hpo.storage import open_storage
+from airflow_hpo.strategies import STRATEGIES
 from airflow_hpo.strategies.auto import phases_of
 from airflow_hpo.study import Study
 
@@ -23,7 +24,7 @@ TWO = "[{metric: loss, direction: minimize}, {metric: size, direction: minimize}
 FOUR = "[" + ", ".join(f"{{metric: m{i}, direction: maximize}}" for i in range(4)) + "]"
 
 
-def blueprint(*, space=FLOATS, objective=ONE, trials=50, batch=5, strategy=""):
+def blueprint(*, space=FLOATS, objective=ONE, trials=50, batch=5, strategy="", more=""):
     """
     Return a blueprint whose strategy is chosen.
     """
@@ -37,6 +38,7 @@ def blueprint(*, space=FLOATS, objective=ONE, trials=50, batch=5, strategy=""):
         budget: {{trials: {trials}}}
         execution: {{batch_size: {batch}}}
         trial: {{command: "true"}}
+        {more}
         """
     )
     return found
@@ -109,6 +111,23 @@ def test_what_is_not_installed_is_not_chosen(monkeypatch):
 
     assert phases(blueprint()) == [("qmc", 0), ("tpe", 10)]
     assert "pip install 'airflow-provider-hpo[gp]'" in make_plan(blueprint()).notes[0]
+
+
+def test_constraints_on_outcomes_are_kept():
+    """
+    What cannot keep them is not chosen, and refused where it is asked for.
+    """
+    limit = 'outcome_constraints: ["size <= 3"]'
+    asked = ", options: {phases: [{strategy: NAME}]}"
+
+    for name, _ in phases(blueprint(more=limit)):
+        assert STRATEGIES.load(name).support.outcome_constraints
+    able = {
+        name for name in STRATEGIES.entries if STRATEGIES.load(name).support.outcome_constraints
+    }
+    for name in {"gp", "tpe", "nsga2"} - able:
+        with pytest.raises(BlueprintError, match="cannot keep constraints on outcomes"):
+            blueprint(more=limit, strategy=asked.replace("NAME", name))
 
 
 def test_plan_shows_the_choice():
