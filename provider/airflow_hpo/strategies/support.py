@@ -29,7 +29,7 @@ from airflow_hpo.strategies._lattice import count_configurations
 from airflow_hpo.strategies.base import Setting, Support
 from airflow_hpo.strategies.points import points_problems
 
-__all__ = ["able_to", "exhaustible", "strategy_problems", "unsupported"]
+__all__ = ["able_to", "exhaustible", "lacks", "strategy_problems", "unsupported"]
 
 _Ability = Literal["float", "int", "categorical", "normal", "continuous"]
 
@@ -106,6 +106,16 @@ def able_to(ability: str) -> list[str]:
     Return the names of our own strategies that have *ability*, a key of `Support`.
     """
     return [name for name in STRATEGIES.entries if getattr(STRATEGIES.load(name).support, ability)]
+
+
+def lacks(name: str, ability: str) -> bool:
+    """
+    Return whether strategy *name* is known, and known not to have *ability*.
+    """
+    try:
+        return not getattr(STRATEGIES.load(name).support, ability)
+    except (ValueError, ImportError, AttributeError):
+        return False  # that it is not known is told elsewhere
 
 
 def strategy_problems(

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_hpo.blueprint.checks.space import name_hint
 from airflow_hpo.model.expression import Expression
 from airflow_hpo.model.registry import did_you_mean
-from airflow_hpo.strategies import STRATEGIES
-from airflow_hpo.strategies.support import able_to
+from airflow_hpo.strategies.support import able_to, lacks
 
 if TYPE_CHECKING:
     from airflow_hpo.blueprint.checks.draft import Draft
@@ -63,10 +62,8 @@ def _check_names(expression: Expression, path: Path, draft: Draft, problems: Pro
 
 
 def _check_strategy(draft: Draft, problems: Problems) -> None:
-    if draft.strategy is None or problems.touches(("strategy", "name")):
-        return
-    name = draft.strategy.name
-    if not STRATEGIES.load(name).support.outcome_constraints:
+    name = "" if draft.strategy is None else draft.strategy.name
+    if lacks(name, "outcome_constraints"):
         able = ", ".join(able_to("outcome_constraints"))
         problems.error(
             ("outcome_constraints",),

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow_hpo.blueprint.problems import show
-from airflow_hpo.strategies import STRATEGIES
-from airflow_hpo.strategies.support import able_to
+from airflow_hpo.strategies.support import able_to, lacks
 
 if TYPE_CHECKING:
     from airflow_hpo.blueprint.checks.draft import Draft
@@ -75,10 +74,8 @@ def _check_study(wanted: WarmStartSource, draft: Draft, problems: Problems) -> N
 
 
 def _check_strategy(draft: Draft, problems: Problems) -> None:
-    if draft.strategy is None or problems.touches(("strategy", "name")):
-        return
-    name = draft.strategy.name
-    if not STRATEGIES.load(name).support.history:
+    name = "" if draft.strategy is None else draft.strategy.name
+    if lacks(name, "history"):
         able = ", ".join(able_to("history"))
         problems.error(
             ("warm_start",),
