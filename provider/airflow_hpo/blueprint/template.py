@@ -128,6 +128,12 @@ class Template:
         """
         return False
 
+    def written(self, name: str) -> str:
+        """
+        Return how the template asks for *name*.
+        """
+        return f"{{{name}}}"
+
     @property
     def plain_hint(self) -> str:
         """

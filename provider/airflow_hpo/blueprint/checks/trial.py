@@ -113,7 +113,7 @@ def _check_command(
     if draft.resource is None and problems.touches(("resource",)):
         known |= template.names()  # one of them may be what was refused
     for name in sorted(template.needed_names() - known):
-        rule = f"must name parameters in braces, got {{{name}}}"
+        rule = f"must name parameters in braces, got {template.written(name)}"
         hint = name_hint(name, known) or template.plain_hint.format(name=name)
         problems.error(path, rule, hint=hint)
     for name in sorted(template.bare_names() & draft.parameters.keys()):

@@ -88,6 +88,12 @@ class JinjaTemplate:
         """
         return True
 
+    def written(self, name: str) -> str:
+        """
+        Return how the template asks for *name*.
+        """
+        return f"{{{{ {name} }}}}"
+
     @property
     def plain_hint(self) -> str:
         """

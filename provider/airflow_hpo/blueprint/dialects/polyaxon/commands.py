@@ -17,7 +17,7 @@ from airflow_hpo.model.distribution import Categorical, Constant, Distribution
 if TYPE_CHECKING:
     from airflow_hpo.model.values import Value
 
-__all__ = ["as_braces", "joined", "of_container", "with_derived"]
+__all__ = ["as_braces", "joined", "of_container", "with_derived", "without_context"]
 
 _TAG = re.compile(r"(\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\})", re.DOTALL)
 
@@ -79,6 +79,29 @@ def _word(text: str) -> str:
     plain = (re.sub(r'([\\$`"])', r"\\\1", part) for part in parts[::2])
     inside = [part for pair in zip(plain, [*parts[1::2], ""], strict=True) for part in pair]
     return f'"{"".join(inside)}"'
+
+
+_CONTEXT = re.compile(r"\bparams\.([A-Za-z_]\w*)(\.value\b|\.as_arg\b|\.as_str\b)?", re.ASCII)
+_FOLDER = re.compile(
+    r"\{\{\s*globals\.(?:run_outputs_path|outputs_path|run_artifacts_path|artifacts_path)\s*\}\}"
+)
+
+
+def without_context(text: str) -> str:
+    """
+    Return *text* with bare names for what newer files may reach by a context.
+
+    Example:
+        >>> without_context("train {{ params.lr.as_arg }} -o {{ globals.run_outputs_path }}")
+        "train {{ ('--lr=' ~ lr) }} -o ${POLYAXON_RUN_OUTPUTS_PATH}"
+    """
+    text = _FOLDER.sub("${POLYAXON_RUN_OUTPUTS_PATH}", text)
+    return _TAG.sub(lambda tag: _CONTEXT.sub(_bare, tag[0]), text)
+
+
+def _bare(match: re.Match[str]) -> str:
+    name = match[1]
+    return f"('--{name}=' ~ {name})" if match[2] == ".as_arg" else name
 
 
 def with_derived(text: str, statics: Iterable[Static], searched: Iterable[str] = ()) -> str:

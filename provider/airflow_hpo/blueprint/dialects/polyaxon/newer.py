@@ -85,8 +85,8 @@ _OPERATION = Section(
 _BESIDE = {
     "kind": Key(Given(), "The algorithm."),
     "params": Key(Given(), "Parameters that are searched."),
-    "seed": Key(Count(), "Of the whole search."),
-    "concurrency": Key(Count(), "Runs at the same time."),
+    "seed": Key(Count(least=0), "Of the whole search."),
+    "concurrency": Key(Count(least=1), "Runs at the same time."),
     "early_stopping": Key(Given(), "What ends the search, or runs."),
     "tuner": Key(Given(), "Who suggests."),
 }
@@ -236,7 +236,7 @@ def _read_component(reading: Reading, part: Part, problems: Problems) -> dict[st
     """
     refs = [name for name in _REFERENCES if name in part.spelled]
     if "component" not in part.keys:
-        reading.command_path = part.place(refs[0]) if refs else ()
+        reading.command_path = part.place(refs[0]) if refs else part.place("component")
         if refs and "command" not in reading.own:
             problems.error(
                 reading.command_path,

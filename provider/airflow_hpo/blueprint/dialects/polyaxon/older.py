@@ -58,9 +58,9 @@ _FILE = Section(
 )
 
 _SEARCH = {
-    "seed": Key(Count(), "Of the whole search."),
+    "seed": Key(Count(least=0), "Of the whole search."),
     "matrix": Key(Given(), "Parameters that are searched."),
-    "concurrency": Key(Count(), "Experiments that run at the same time."),
+    "concurrency": Key(Count(least=1), "Experiments that run at the same time."),
     "early_stopping": Key(Given(), "What ends the search, or experiments."),
     **{name: Key(Given(), "An algorithm.") for name in ALGORITHMS},
 }

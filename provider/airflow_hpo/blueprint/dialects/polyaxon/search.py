@@ -293,9 +293,6 @@ def _execution(reading: Reading, plan: _Plan, problems: Problems) -> Execution |
     usual = None if reading.is_new else 1
     concurrency = reading.shared.get("concurrency", usual)
     place = reading.shared.place("concurrency")
-    if concurrency is not None and concurrency < 1:
-        problems.error(place, f"must be at least 1, got {concurrency}")
-        return None
     if reading.algorithm == "hyperband":
         return build(Execution, {"concurrency": concurrency}, place, problems)
     batch = reading.own.get("batch_size") or _batch(reading, plan, concurrency)

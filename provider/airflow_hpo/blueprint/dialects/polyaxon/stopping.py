@@ -49,6 +49,8 @@ def fill_in_stopping(reading: Reading, draft: Draft, problems: Problems) -> dict
                 places[("pruner",)] = rule.place("policy")
         else:
             _stop(rule, index, draft, problems)
+            side = rule.place("optimization" if "optimization" in rule.spelled else "value")
+            places |= {("stop", index, name): side for name in ("at_least", "at_most")}
             places[("stop", index)] = rule.path
     return places
 
@@ -60,7 +62,7 @@ def _stop(rule: Part, index: int, draft: Draft, problems: Problems) -> None:
     missing = [name for name in ("metric", "value") if name not in rule.spelled]
     for name in missing:
         problems.error(rule.path, f"{name} must be given", at_key=True)
-    if missing or not {"metric", "value"} <= rule.keys.keys():
+    if missing or rule.keys.keys() != rule.spelled.keys():
         return
     side = "at_least" if direction_of(rule) == "maximize" else "at_most"
     values = {"metric": rule.get("metric"), side: rule.get("value")}

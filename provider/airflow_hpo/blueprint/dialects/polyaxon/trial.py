@@ -7,9 +7,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.blueprint.dialects.base import build
-from airflow_hpo.blueprint.dialects.polyaxon.commands import as_braces, with_derived
+from airflow_hpo.blueprint.dialects.polyaxon.commands import (
+    as_braces,
+    with_derived,
+    without_context,
+)
 from airflow_hpo.blueprint.dialects.polyaxon.keys import OWN
 from airflow_hpo.blueprint.dialects.polyaxon.statics import MISSING, is_template
+from airflow_hpo.blueprint.jinja import JinjaTemplate
 from airflow_hpo.blueprint.problems import show
 from airflow_hpo.model.blueprint import (
     MetricsSpec,
@@ -36,7 +41,7 @@ def fill_in_trial(reading: Reading, draft: Draft, problems: Problems) -> None:
     Fill in the trial of *draft*, or note why it cannot be run.
     """
     own = reading.own
-    path = reading.command_path or (() if reading.is_new else ("run",))
+    path = reading.command_path or (("component",) if reading.is_new else ("run",))
     if "command" in own:
         path = (OWN, "command")
     problems.relocate(_places(path))
@@ -48,6 +53,8 @@ def fill_in_trial(reading: Reading, draft: Draft, problems: Problems) -> None:
     variables = _variables(reading, draft, problems)
     if not text:
         return
+    if problems.touches(reading.root) and not draft.names:
+        draft.broken |= _names(text)  # those that could not be read
     command, template = _command(text, variables, reading, draft)
     values: dict[str, Any] = {
         "steps": (Step(command=command, template=template),),
@@ -66,6 +73,13 @@ def fill_in_trial(reading: Reading, draft: Draft, problems: Problems) -> None:
     if "retries" in reading.settings:
         values["retries"] = Retries(code=reading.settings["retries"])
     draft.trial = build(TrialSpec, values, ("trial",), problems)
+
+
+def _names(text: str) -> frozenset[str]:
+    try:
+        return JinjaTemplate.parse(text).names()
+    except ValueError:
+        return frozenset()
 
 
 def _places(path: Path) -> dict[Path, Path]:
@@ -106,6 +120,7 @@ def _command(
     # Quotes keep what is empty, and the text of several tags, one word.
     exports = [f'export {name}="{value}"\n' for name, value in variables.items()]
     text = "".join([*exports, text])
+    text = without_context(text) if reading.is_new else text
     flags = [static.name for static in reading.statics.values() if static.is_flag]
     searched = [name for name in flags if name in reading.options]
     statics = [
