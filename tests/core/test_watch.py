@@ -349,3 +349,50 @@ def test_pruner_ends_a_running_trial(make, opened, attempt):
     assert trial.metrics["epoch"] < 4
     assert trial.is_counted
     assert study.record().stop is None
+
+
+@pytest.mark.parametrize(("printed", "state"), [(PRINT % 0.5, "complete"), ("true", "pruned")])
+def test_trial_whose_task_a_person_marked_as_success(make, opened, attempt, printed, state):
+    """
+    It counts with what it measured until then; a second look changes nothing.
+    """
+    blueprint = make(f"{printed}; sleep 60")
+    study = opened(blueprint)
+    study.ask(2, key="ask")
+    run = attempt(blueprint, 0)
+    thread = threading.Thread(target=run.run)
+    thread.start()
+    deadline = time.monotonic() + PATIENCE_S
+    while study.record().trials[0].attempt == 0 or run._running is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1.5)
+    run.cancel("the task was stopped")
+    thread.join(PATIENCE_S)
+    assert study.record().trials[0].failure is Failure.INFRASTRUCTURE
+
+    marked = {"lost": lambda _: None, "passed": lambda trial: trial.number == 0}
+    states = [evaluate_round(study, [0, 1], **marked).states for _ in range(2)]
+    trial = study.record().trials[0]
+    assert states == [{state: 1, "waiting": 1}] * 2
+    assert trial.reason == "its task was marked as success while it ran"
+    assert (trial.attempt, trial.values) == (2, (0.5,) if state == "complete" else None)
+    assert trial.is_counted
+
+
+def test_places_in_the_budget_are_given_once(make, opened, attempt):
+    """
+    A lost trial whose place in the budget another one took is not tried again: the
+    number of trials is never exceeded.
+    """
+    blueprint = make(f"test $HPO_ATTEMPT = 2 || kill -9 $$; {PRINT % 0.5}", budget={"trials": 1})
+    study = opened(blueprint)
+    study.ask(1, key="a")
+    lost = attempt(blueprint, 0).run()
+    (other,) = study.ask(1, key="b")
+    again = attempt(blueprint, 0, key="try 2").run()
+    attempt(blueprint, other.number).run()
+    attempt(blueprint, other.number, key="try 2").run()
+
+    assert (lost.failure, again.attempt) == (Failure.INFRASTRUCTURE, 1)
+    assert [trial.is_counted for trial in study.record().trials] == [False, True]

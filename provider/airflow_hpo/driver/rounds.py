@@ -4,11 +4,12 @@ The first and the last move of a round: suggest and evaluate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_hpo.driver.strays import end_jobs
 from airflow_hpo.errors import StudyError
+from airflow_hpo.metrics import judge
 from airflow_hpo.model.objective import best_trial
 from airflow_hpo.model.trial import Failure, Outcome, TrialState
 
@@ -69,6 +70,7 @@ def evaluate_round(
     numbers: Sequence[int],
     *,
     lost: Callable[[Trial], str | None],
+    passed: Callable[[Trial], bool] = lambda _: False,
     artifacts: Path | None = None,
 ) -> RoundResult:
     """
@@ -83,18 +85,19 @@ def evaluate_round(
             Asked for each trial that has not ended: why it never will (its
             task died), or `None` to leave it alone.
 
+        passed:
+            Asked for each trial that its task did not see to its end: whether
+            a person decided that it did well. It is judged by what it measured.
+
         artifacts:
             Folder under which workspaces are: what still runs of a lost trial
             on this machine is ended. `None` leaves it alone.
     """
     wanted = set(numbers)
     for trial in study.record().trials:
-        if trial.number in wanted and not trial.is_final:
-            reason = lost(trial)
-            if reason is not None:
-                _tell_lost(study, trial, reason)
-                if artifacts is not None:
-                    end_jobs(study, trial, artifacts)
+        told = trial.number in wanted and _set_right(study, trial, lost=lost, passed=passed)
+        if told and artifacts is not None:
+            end_jobs(study, trial, artifacts)
     stop = study.decide()
     trials = study.record().trials
     states: dict[str, int] = {}
@@ -103,6 +106,51 @@ def evaluate_round(
             states[trial.state.value] = states.get(trial.state.value, 0) + 1
     feasible = study.blueprint.outcomes.feasible(trials)
     return RoundResult(states, stop, best_trial(study.blueprint.objectives, feasible))
+
+
+def _set_right(
+    study: Study,
+    trial: Trial,
+    *,
+    lost: Callable[[Trial], str | None],
+    passed: Callable[[Trial], bool],
+) -> bool:
+    """
+    Tell how a trial ended that did not tell itself; returns whether there was need to.
+    """
+    if _was_cut_short(trial) and passed(trial):
+        _tell_passed(study, trial)
+        return True
+    reason = None if trial.is_final else lost(trial)
+    if reason is None:
+        return False
+    _tell_lost(study, trial, reason)
+    return True
+
+
+def _was_cut_short(trial: Trial) -> bool:
+    """
+    Return whether the machine ended the latest attempt, or nobody knows how it ended.
+    """
+    if trial.state is TrialState.RUNNING:
+        return True
+    return trial.attempt > 0 and trial.failure is Failure.INFRASTRUCTURE
+
+
+def _tell_passed(study: Study, trial: Trial) -> None:
+    """
+    Tell a trial as complete with what it measured; as pruned if that is no result.
+    """
+    measured = study.storage.measurements(study.name, trial.number, attempt=trial.attempt)
+    outcome = judge(study.blueprint.objectives, measured)
+    if outcome.state is not TrialState.COMPLETE:
+        outcome = Outcome(TrialState.PRUNED, metrics=outcome.metrics)
+    outcome = replace(outcome, reason="its task was marked as success while it ran")
+    if trial.is_final:  # what it told then stays on record, and is superseded
+        key = f"{trial.key}/{trial.number}/{trial.attempt}/marked"
+        trial = study.start(trial.number, key=key)
+        study.measure(trial.number, measured, attempt=trial.attempt, first=0)
+    study.tell(trial.number, outcome, attempt=trial.attempt)
 
 
 def _tell_lost(study: Study, trial: Trial, reason: str) -> None:

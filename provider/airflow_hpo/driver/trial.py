@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow_hpo.driver.failures import Signs
 from airflow_hpo.driver.job import build_job
-from airflow_hpo.driver.watch import Watch, called_off, has_result
+from airflow_hpo.driver.watch import Watch, called_off, has_result, may_start
 from airflow_hpo.driver.workspace import Follower, claim_folder, study_folder, trial_folder
 from airflow_hpo.errors import TrialError, TrialInvalidError
 from airflow_hpo.metrics import create_collector, final_metrics, judge
@@ -119,7 +119,7 @@ class TrialRun:
         before = record.trials[self.number]
         # What has ended well is not tried again by itself: somebody wants that.
         insist = self._insist or has_result(before)
-        if record.stop is not None and not insist and before.state is not TrialState.RUNNING:
+        if not insist and not may_start(self.study, record, before):
             return called_off(self.study, before, record.stop)
         trial = self.study.start(self.number, key=self._key)
         if trial.is_final:

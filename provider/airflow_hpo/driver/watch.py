@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_hpo.model.blueprint import Blueprint
+    from airflow_hpo.model.record import StudyRecord
     from airflow_hpo.model.stop import Stop
     from airflow_hpo.model.trial import Measurement, Trial
     from airflow_hpo.pruners.base import Pruner
     from airflow_hpo.study import Study
 
-__all__ = ["Verdict", "Watch", "called_off", "has_result", "pruner_for"]
+__all__ = ["Verdict", "Watch", "called_off", "has_result", "may_start", "pruner_for"]
 
 # Seconds between two looks at the study. With the second that a measurement
 # waits to be written and the time that code gets to end, a study that reaches
@@ -142,13 +143,28 @@ def has_result(trial: Trial) -> bool:
     return trial.is_final and trial.attempt > 0 and trial.state is not TrialState.FAILED
 
 
-def called_off(study: Study, trial: Trial, stop: Stop) -> Trial:
+def may_start(study: Study, record: StudyRecord, trial: Trial) -> bool:
     """
-    Return *trial* as it stays, since the study has ended; nothing was started.
+    Return whether an attempt at *trial* may begin by itself.
+
+    None does in a study that has ended, but for one that takes over a running
+    job; and none where a trial that was lost has had its place in the budget
+    taken by another.
+    """
+    if trial.state is TrialState.RUNNING:
+        return True
+    if record.stop is not None:
+        return False
+    return trial.is_counted or study.remaining(record) > 0
+
+
+def called_off(study: Study, trial: Trial, stop: Stop | None) -> Trial:
+    """
+    Return *trial* as it stays, since it must not start.
 
     One that failed before and was to be tried again keeps its failure.
     """
-    if trial.is_final:
+    if trial.is_final or stop is None:
         return trial
     outcome = Outcome(TrialState.PRUNED, reason=f"the study ended: {stop.reason}")
     return study.tell(trial.number, outcome, attempt=0)

@@ -87,7 +87,13 @@ class EvaluateOperator(StudyOperator):
         with self.opened() as study:
             numbers = [element["number"] for element in suggested]
             lost, artifacts = self._lost(context, numbers), self.hook.artifacts()
-            result = evaluate_round(study, numbers, lost=lost, artifacts=artifacts)
+            result = evaluate_round(
+                study,
+                numbers,
+                lost=lost,
+                passed=self._passed(context, numbers),
+                artifacts=artifacts,
+            )
             answer = round_answer(self.round, result, study)
             self._log(answer, result, study)
             announce_from(context, study)
@@ -121,6 +127,20 @@ class EvaluateOperator(StudyOperator):
             return f"its task ended as {state} and told nothing" if state in ENDED else None
 
         return lost
+
+    def _passed(self, context: Context, numbers: Sequence[int]) -> Callable[[Trial], bool]:
+        """
+        Return the function that tells whether a trial's task is marked as success.
+        """
+        states: dict[str, str] = {}
+        index_of = {number: index for index, number in enumerate(numbers)}
+
+        def passed(trial: Trial) -> bool:
+            if not states:
+                states.update(round_states(context, [self.trial_task_id]))
+            return states.get(f"{self.trial_task_id}_{index_of[trial.number]}") == "success"
+
+        return passed
 
     def _unasked(self, context: Context, study: Study) -> list[Sequence[str]]:
         """

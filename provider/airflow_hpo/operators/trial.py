@@ -132,8 +132,9 @@ def _may_help(study: Study, trial: Trial) -> bool:
     """
     Return whether the blueprint allows another attempt after this failure.
     """
-    if study.record().stop is not None:
-        return False  # nothing starts in a study that has ended
+    record = study.record()
+    if record.stop is not None or not (trial.is_counted or study.remaining(record)):
+        return False  # nothing would start
     retries = study.blueprint.trial.retries
     attempts = study.storage.attempts(study.name, trial.number)
     if trial.failure is Failure.INFRASTRUCTURE:
