@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def versions() -> dict[str, str]:
     return found | {name: installed[name] for name in _PACKAGES if name in installed}
 
 
+@cache
 def surroundings() -> dict[str, Any]:
     """
     Return where and when something is measured.

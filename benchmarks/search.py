@@ -156,7 +156,7 @@ def measure(results: Results, arguments: argparse.Namespace) -> None:
                     cell[str(seed)] = search(
                         problem, row, seed, trials=arguments.trials, batch=arguments.batch
                     )
-            results.save()
+                    results.save()
             bests = _bests(cell)
             print(f"{name:<14}{title:<24}{statistics.median(bests):>12.5g}", flush=True)
 
