@@ -8,19 +8,28 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 
 import pytest
 
 from airflow_hpo.testing.postgres import PostgresServer, PostgresUnavailableError
 
+_E2E = Path(__file__).parent / "e2e"
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Mark the tests that start a PostgreSQL.
+    Mark the tests that start a PostgreSQL, and those that have to share a process.
+
+    Tests of a class or file share fixtures; all that start an Airflow share one,
+    and two of them at once would be too much for a small machine.
     """
     for item in items:
         if {"postgres_server", "own_postgres"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("postgres")
+        scope = item.nodeid.rpartition("::")[0]
+        group = "e2e" if item.path.is_relative_to(_E2E) else scope
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", name="postgres_server")
