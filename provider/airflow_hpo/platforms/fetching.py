@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field
@@ -61,7 +61,7 @@ class InputSpec(Document):
     """
 
     name: str = Field(pattern=r"^[^/\0]{1,64}$")
-    uris: tuple[str, ...] = ()
+    uris: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     filename: str | None = None
     keep_directories: Literal["none", "suffix", "full"] = "none"
 

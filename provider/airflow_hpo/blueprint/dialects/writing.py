@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from airflow_hpo.model.blueprint import Blueprint
 
-__all__ = ["Loss", "Losses", "Writer", "Written"]
+__all__ = ["Loss", "Losses", "Writer", "Written", "changed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +86,14 @@ class Losses:
         Return *text* with what was noted.
         """
         return Written(text, tuple(self.found))
+
+
+def changed(part: BaseModel, default: BaseModel) -> list[str]:
+    """
+    Return the names of the fields of *part* that differ from those of *default*.
+
+    Whoever writes a dialect says each of them, also those that were not there
+    when the writer was made.
+    """
+    fields = type(part).model_fields
+    return [name for name in fields if getattr(part, name) != getattr(default, name)]

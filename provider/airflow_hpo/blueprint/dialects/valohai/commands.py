@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from airflow_hpo.blueprint.dialects.valohai.declared import Declared
     from airflow_hpo.model.values import Value
 
-__all__ = ["Filling", "Script", "join", "pattern_problem"]
+__all__ = ["PLACEHOLDER", "Filling", "Script", "join", "pattern_problem"]
 
-_PLACEHOLDER = re.compile(r"{(.+?)}")
+PLACEHOLDER = re.compile(r"{(.+?)}")
+"""What may be one; what is no name of anything stays as it is."""
+
 _FIELDS = frozenset({"name", "value", "v"})
 # Formats that cannot blow a value up.
 _FORMAT = re.compile(r"[<>=^]?[-+ ]?0?[0-9]{0,2}[,_]?(\.[0-9]{1,2})?[a-zA-Z%]?")
@@ -121,7 +123,7 @@ class Script:
             ValueError: If a placeholder cannot be said in one.
         """
         parts, position = list[str](), 0
-        for match in _PLACEHOLDER.finditer(command):
+        for match in PLACEHOLDER.finditer(command):
             found = self._placeholder(match[1])
             if found is None:
                 found = _plain(match[0])

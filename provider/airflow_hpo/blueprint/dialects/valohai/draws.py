@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from airflow_hpo.blueprint.dialects.base import build
 from airflow_hpo.blueprint.dialects.valohai.values import power
 from airflow_hpo.blueprint.problems import show
-from airflow_hpo.model.distribution import Float, Int
+from airflow_hpo.model.distribution import Float, Int, LogNormal, Normal
 from airflow_hpo.model.scale import stepped
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ class _Range:
     log: bool
 
 
-def distribution_of(variant: Variant, problems: Problems) -> Float | Int | None:
+def distribution_of(
+    variant: Variant, problems: Problems
+) -> Float | Int | Normal | LogNormal | None:
     """
     Return what the numbers of *variant* are drawn from, or note why there is nothing.
     """
@@ -42,6 +44,8 @@ def distribution_of(variant: Variant, problems: Problems) -> Float | Int | None:
         message = f"must be a parameter of numbers with style random, got a {declared.kind}"
         problems.error((*variant.path, "style"), message)
         return None
+    if variant.distribution in {"normal", "lognormal"}:
+        return _gaussian(variant, problems)
     try:
         found = _range(variant, problems)
     except OverflowError:
@@ -117,6 +121,7 @@ def _built(variant: Variant, found: _Range, problems: Problems) -> Float | Int |
     low, high, step = found.low, found.high, found.step
     if step is not None and step != 1:
         first, last = _multiples(low, high, step)
+        first = max(first, 1) if found.log else first
         if first > last:
             message = f"must have a multiple of step between min and max, got {show(step)}"
             problems.error((*variant.place, "step"), message)
@@ -141,3 +146,37 @@ def _built(variant: Variant, found: _Range, problems: Problems) -> Float | Int |
 def _multiples(low: float, high: float, step: float) -> tuple[int, int]:
     # A bound that is a multiple but for rounding is one.
     return math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+
+
+# Bounds are taken for so many deviations either side of the mean.
+_DEVIATIONS = 3
+
+
+def _gaussian(variant: Variant, problems: Problems) -> Normal | LogNormal | None:
+    """
+    Return the normal distribution of numbers, or of exponents, between the bounds.
+
+    How Valohai reads them is not public: its form shows no fields for them.
+    """
+    rules, place = variant.rules, variant.place
+    low, high, step = rules["min"], rules["max"], rules.get("step") or None
+    if variant.declared.kind != "float" or rules.get("integerify", False):
+        message = f"must be a float's, as values of {variant.distribution} are no whole numbers"
+        problems.error((*place, "distribution"), message)
+        return None
+    if not low < high or (step or 1) <= 0:
+        message = f"min must be below max and step positive, got {show(low)}, {show(high)}"
+        problems.error(place, f"{message} and {show(step or 0)}")
+        return None
+    mean, deviation = (low + high) / 2, (high - low) / 2 / _DEVIATIONS
+    message = (
+        f"min and max are {_DEVIATIONS} deviations from the mean with {variant.distribution}; "
+        "three values of a thousand lie beyond them"
+    )
+    problems.warn((*place, "distribution"), message)
+    if variant.distribution == "normal":
+        values = {"mean": mean, "deviation": deviation, "step": step}
+        return build(Normal, values, place, problems)
+    base = math.log(rules.get("base", 10.0))
+    values = {"mean": mean * base, "deviation": deviation * abs(base), "step": step}
+    return build(LogNormal, values, place, problems)

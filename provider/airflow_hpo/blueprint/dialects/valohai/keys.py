@@ -31,7 +31,7 @@ __all__ = ["NOTE", "STEP", "TASK", "TYPES", "seconds_of"]
 TYPES = ("grid_search", "random_search", "manual_search", "bayesian_tpe", "distributed")
 _ON_CHILD_ERROR = ("continue-and-complete", "continue-and-error", "stop-all-and-error")
 
-_PAIR = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([a-z]*)\s*", re.ASCII)
+_PAIR = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,40})?)\s*([a-z]*)\s*", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 

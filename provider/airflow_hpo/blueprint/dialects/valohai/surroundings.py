@@ -124,15 +124,15 @@ def _check(
             if name not in fillings:
                 hint = did_you_mean(name, fillings)
                 problems.error(path, f"must name parameters, got {{parameter:{name}}}", hint=hint)
-        message = _objection(uri)
-        if message is None:
+        objection = _objection(uri)
+        if objection is None:
             continue
         if optional:
-            problems.warn(path, f"{message}; it is left out")
+            problems.warn(path, f"{objection}; it is left out")
             found["uris"].remove(uri)
         else:
             hint = f"write - hpo: {{task: NAME, inputs: {{{found['name']}: PATH}}}}"
-            problems.error(path, message, hint=hint)
+            problems.error(path, objection, hint=hint)
 
 
 def _objection(uri: str) -> str | None:

@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from airflow_hpo.blueprint.problems import Problems
     from airflow_hpo.model.values import Value
 
-__all__ = ["check_slugs", "read_task", "slug"]
+__all__ = ["ON_FAILURE", "STARTUP", "check_slugs", "read_task", "slug"]
 
 _BAYESIAN = "bayesian_tpe"
 _ENGINES = {"optuna": "tpe", "hyperopt": "hyperopt_tpe"}
 
-# So many first executions are random, by their number.
-_STARTUP = 20
+STARTUP = 20
+"""So many first executions are random, by their number."""
 
 # What the form of a new Bayesian task is filled in with.
 _COUNT, _BATCH = 50, 5
@@ -47,7 +47,7 @@ _COUNT, _BATCH = 50, 5
 # One round is one mapped task, which Airflow does not let grow any larger.
 _ROUND = 1000
 
-_ON_FAILURE = {
+ON_FAILURE = {
     "continue-and-complete": "continue",
     "continue-and-error": "continue_then_fail",
     "stop-all-and-error": "stop",
@@ -109,7 +109,7 @@ def read_task(task: Item, step: Item, note: Item | None, problems: Problems) -> 
     _relocate(at, axes)
     draft.objectives = _objectives(at)
     _plan(at, draft, axes, configurations)
-    on_failure = _ON_FAILURE[task.keys.get("on-child-error", "continue-and-error")]
+    on_failure = ON_FAILURE[task.keys.get("on-child-error", "continue-and-error")]
     if "stop-condition" in task.keys:
         path, values = (*task.path, "stop-condition"), {"expression": task.keys["stop-condition"]}
         rule = build(ExpressionRule, values, path, problems)
@@ -194,7 +194,7 @@ def _plan(
         options = {"configurations": configurations or [{}]}
     values: dict[str, Any] = {"name": name, "options": options, "seed": at.noted("seed")}
     if at.type == _BAYESIAN:
-        values["startup_trials"] = _STARTUP
+        values["startup_trials"] = STARTUP
     draft.strategy = build(StrategySpec, values, at.task.path, at.problems)
     if at.type == "manual_search" and configurations is None:
         draft.strategy = None  # what is wrong is noted

@@ -109,11 +109,8 @@ def check_rules(variant: Variant, problems: Problems) -> bool:
             problems.error(variant.place, message, at_key=True)
     if variant.style == "random" and variant.distribution is None:
         got = show(variant.rules["distribution"])
-        known = "uniform, log-uniform, integer or categorical"
+        known = "uniform, log-uniform, integer, categorical, normal or log-normal"
         problems.error((*variant.place, "distribution"), f"must be {known}, got {got}")
-    elif variant.style == "random" and variant.distribution in {"normal", "lognormal"}:
-        message = f"the distribution {variant.distribution} is not supported yet"
-        problems.error((*variant.place, "distribution"), message)
     return problems.errors == before
 
 
