@@ -6,7 +6,9 @@ They become a file of the dialect ClearML, so that both mean the same.
 
 from __future__ import annotations
 
+import inspect
 import json
+import math
 import os
 import shlex
 import sys
@@ -31,6 +33,7 @@ __all__ = ["make_blueprint"]
 
 _OWN = "airflow_hpo"
 _KWARGS = "optimizer_kwargs"
+_OPTUNA = ("optuna_sampler", "optuna_pruner")
 
 # What ClearML takes where nothing is said; not worth a warning of no effect.
 _USUAL: Mapping[str, Any] = {
@@ -70,7 +73,7 @@ def make_blueprint(
         if value is not None and _USUAL.get(name, ...) != value
     }
     data[_KWARGS] = {
-        name: _sampler(value) if name == "optuna_sampler" else _plain(name, value)
+        name: _of_optuna(name, value) if name in _OPTUNA else _plain(name, value)
         for name, value in optimizer_kwargs.items()
         if value is not None
     }
@@ -147,14 +150,32 @@ def _class_name(given: object) -> str:
     )
 
 
-def _sampler(given: object) -> Value:
+def _of_optuna(name: str, given: object) -> Value:
     """
-    Return a sampler by name; of one that is made, nothing else can be read.
+    Return a sampler or pruner of Optuna's by name, with the settings that it keeps.
+
+    A sampler does not keep its seed.
     """
     if isinstance(given, (str, Mapping)):
-        return _plain("optuna_sampler", given)
-    found = given if isinstance(given, type) else type(given)
-    return found.__name__
+        return _plain(name, given)
+    if isinstance(given, type):
+        return given.__name__
+    kept = vars(given)
+    known = inspect.signature(type(given)).parameters.values()
+    settings = {
+        item.name: kept[f"_{item.name}"]
+        for item in known
+        if not item.name.startswith("warn_")
+        and f"_{item.name}" in kept
+        and _is_setting(kept[f"_{item.name}"], item.default)
+    }
+    return {"name": type(given).__name__, **settings}
+
+
+def _is_setting(value: object, usual: object) -> bool:
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    return isinstance(value, (str, bool, int, float)) and value != usual
 
 
 def _fill_in_task(data: dict[str, Any], given: object, noted: list[Problem]) -> None:

@@ -138,6 +138,7 @@ def best_first(
 
     With several objectives, first are those that no other beats, then those
     that only these beat, and so on; of equal rank, who has more room around it.
+    Whoever comes first among *trials* wins a tie.
 
     Args:
         trials: With their measurements.
@@ -156,8 +157,8 @@ def best_first(
     losses = [loss(objectives, values) for _, values in counting]
     room = crowding(losses)
     keys = [
-        (rank, -room[place] if len(objectives) > 1 else losses[place][0], trial.number)
-        for place, (rank, (trial, _)) in enumerate(zip(ranks(losses), counting, strict=True))
+        (rank, -room[place] if len(objectives) > 1 else losses[place][0])
+        for place, rank in enumerate(ranks(losses))
     ]
     ordered = sorted(range(len(keys)), key=keys.__getitem__)
     return [counting[place][0] for place in ordered]

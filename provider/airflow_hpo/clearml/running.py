@@ -104,7 +104,8 @@ class Running:
         self._callback = callback
         self._news: SimpleQueue[int | None] = SimpleQueue()
         self._told: set[int] = set()
-        self._known = {trial.number for trial in study.record().trials if trial.is_final}
+        # In the order in which they ended: whoever is as good as the best is no record.
+        self._known = [trial.number for trial in study.record().trials if trial.is_final]
         self._session = Session(
             study,
             trials=trials,
@@ -204,13 +205,13 @@ class Running:
         if number in self._told:
             return
         self._told.add(number)
-        self._known.add(number)
+        self._known = [*(known for known in self._known if known != number), number]
         if self._callback is None:
             return
         objectives = self.study.blueprint.objectives
         trials = self.study.record(measurements=True).trials
         trial = trials[number]
-        best = best_first([trials[known] for known in sorted(self._known)], objectives)
+        best = best_first([trials[known] for known in self._known], objectives)
         values = values_of(trial, objectives)
         iterations = [iteration_of(trial, objective) for objective in objectives]
         several = len(objectives) > 1
