@@ -116,6 +116,8 @@ class TrialRun:
             TrialError: If the job cannot be started or was lost; told as well.
         """
         record = self.study.record()
+        if not 0 <= self.number < len(record.trials):
+            return self.study.start(self.number, key=self._key)  # raises what is wrong with it
         before = record.trials[self.number]
         # What has ended well is not tried again by itself: somebody wants that.
         insist = self._insist or has_result(before)
