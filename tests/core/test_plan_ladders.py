@@ -14,7 +14,7 @@ from airflow_hpo.model.blueprint import Blueprint
 from airflow_hpo.model.stop import Budget
 from airflow_hpo.model.trial import Outcome, Trial, TrialState
 from airflow_hpo.plan import Forecast, excess, forecast, make_plan
-from airflow_hpo.report import summarise, summary_markdown
+from airflow_hpo.report import summarise, summary_markdown, trial_rows
 from airflow_hpo.storage.memory import MemoryStorage
 from airflow_hpo.study import Study
 
@@ -319,5 +319,10 @@ def test_report_sets_planned_beside_actual():
         {"rung": 1, "trials": 2, "resource": 3},
     ]
     assert summary["actual"]["total_resource"] == 9 + 2 * 2
+    rows = list(trial_rows(study.record(), blueprint))
+    assert [(row["bracket"], row["rung"], row["parent"]) for row in rows[8:10]] == [
+        (2, 0, None),
+        (2, 1, 0),
+    ]
     assert "| bracket 2, rung 1 on 3 | 3 | 2 |" in text
     assert "| total resource | 21 | 13 |" in text

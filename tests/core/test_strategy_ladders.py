@@ -14,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_hpo.model.blueprint import Resource, StrategySpec
+from airflow_hpo.model.decision import decide
 from airflow_hpo.model.distribution import Categorical, Float, Int
 from airflow_hpo.model.ladder import Place, place_of, total_spent, total_trials
 from airflow_hpo.model.objective import Objective, best_trial
 from airflow_hpo.model.space import Parameter, Space
+from airflow_hpo.model.stop import Budget, PlateauRule
 from airflow_hpo.model.trial import Failure, Trial, TrialState
 from airflow_hpo.strategies import create_strategy
 from airflow_hpo.strategies.base import Setting
@@ -573,3 +575,18 @@ def test_best_is_the_best_of_those_that_were_given_most():
     assert best_trial([AIM], trials).number == 2
     full = Trial(4, {}, TrialState.COMPLETE, values=(0.9,))
     assert best_trial([AIM], [*trials, full]).number == 4
+
+
+def test_a_plateau_is_one_of_the_highest_resource():
+    """
+    Trials on little are worse than the best on much, and that is no plateau.
+    """
+    trials = [
+        Trial(n, {}, TrialState.COMPLETE, values=(value,), resource=resource, finished=float(n))
+        for n, (value, resource) in enumerate([(0.5, 9), (0.9, 1), (0.9, 1), (0.9, 1), (0.4, 9)])
+    ]
+    rule, budget = PlateauRule(trials=2), Budget(trials=100)
+
+    assert decide(budget, [rule], [AIM], trials, now=9.0) is None
+    worse = [replace(trials[0], number=n, values=(0.6,), finished=float(n)) for n in range(5, 7)]
+    assert decide(budget, [rule], [AIM], [*trials, *worse], now=9.0).rule == "plateau"

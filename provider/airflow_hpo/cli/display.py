@@ -84,7 +84,8 @@ class Display:
         Show that an attempt at *trial* begins.
         """
         self._running[trial.number] = trial
-        label = trial_label(trial.number, trial.configuration, self._study.blueprint)
+        blueprint, resource = self._study.blueprint, trial.resource
+        label = trial_label(trial.number, trial.configuration, blueprint, resource=resource)
         again = "" if trial.attempt <= 1 else f" (attempt {trial.attempt})"
         self._show_start(trial, f"{label}{again}")
 

@@ -28,12 +28,23 @@ __all__ = ["build_job", "trial_label"]
 _LABEL_VALUE = 16
 
 
-def trial_label(number: int, configuration: Mapping[str, Value], blueprint: Blueprint) -> str:
+def trial_label(
+    number: int,
+    configuration: Mapping[str, Value],
+    blueprint: Blueprint,
+    *,
+    resource: float | None = None,
+) -> str:
     """
     Return a trial in a line: ``#7 lr=0.0013 hidden=64`` (constants left out).
+
+    Where trials are given different amounts of a *resource*, its own stands
+    first: ``#7 epochs=9 lr=0.0013 hidden=64``.
     """
     tunable = [parameter.name for parameter in blueprint.space.tunable]
     shown = [f"{name}={_short(configuration[name])}" for name in tunable if name in configuration]
+    if resource is not None and blueprint.resource is not None:
+        shown.insert(0, f"{blueprint.resource.name}={resource:.4g}")
     return " ".join([f"#{number}", *shown])
 
 
@@ -83,7 +94,9 @@ def build_job(
         TrialFailedError: If that cannot be had now.
     """
     checkpoint = workspace / "checkpoint"
-    checkpoint.mkdir(parents=True, exist_ok=True)
+    common = (shared or workspace) / "shared"
+    for folder in (checkpoint, common):
+        folder.mkdir(parents=True, exist_ok=True)
     params_file = workspace / "params.json"
     values = _values(blueprint, trial)
     write_text(params_file, json.dumps(values, indent=2) + "\n")
@@ -115,6 +128,8 @@ def build_job(
             "HPO_PARAMS_FILE": str(params_file),
             "HPO_CHECKPOINT_DIR": str(checkpoint),
             "HPO_OUTPUT_DIR": str(workspace),
+            "HPO_SHARED_DIR": str(common),
+            "HPO_STEP": step.name,
             **({} if parent is None else {"HPO_PARENT_CHECKPOINT_DIR": str(parent)}),
             **({} if resource is None else {"HPO_RESOURCE": str(resource)}),
             **_surroundings(blueprint, scene),

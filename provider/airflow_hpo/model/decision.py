@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.model.expression import Expression
 from airflow_hpo.model.failure import failure_signature, failure_summary
+from airflow_hpo.model.objective import amount_of, top_resource
 from airflow_hpo.model.stop import (
     EXECUTION_NAMES,
     Budget,
@@ -178,8 +179,14 @@ def _spent(trial: Trial, *, now: float) -> float:
 
 
 def _plateau_stop(rule: PlateauRule, objective: Objective, trials: Sequence[Trial]) -> Stop | None:
+    # Trials on little of a resource say nothing about those on more.
+    most = top_resource(trials)
     ended = sorted(
-        (trial for trial in trials if trial.is_complete and trial.values),
+        (
+            trial
+            for trial in trials
+            if trial.is_complete and trial.values and amount_of(trial) == most
+        ),
         key=lambda trial: (trial.finished or 0.0, trial.number),
     )
     losses = [objective.loss((trial.values or (math.inf,))[0]) for trial in ended]

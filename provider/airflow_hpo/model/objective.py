@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_hpo.model.trial import Trial
 
-__all__ = ["Direction", "Objective", "best_trial", "loss"]
+__all__ = ["Direction", "Objective", "amount_of", "best_trial", "loss", "top_resource"]
 
 Direction = Literal["minimize", "maximize"]
 
@@ -121,16 +121,24 @@ def best_trial(objectives: Sequence[Objective], trials: Iterable[Trial]) -> Tria
     first one.
     """
     complete = [trial for trial in trials if trial.is_complete and trial.values]
-    most = max((_amount(trial) for trial in complete), default=math.inf)
+    most = top_resource(complete)
     return min(
-        (trial for trial in complete if _amount(trial) == most),
+        (trial for trial in complete if amount_of(trial) == most),
         key=lambda trial: (loss(objectives, trial.values or ()), trial.number),
         default=None,
     )
 
 
-def _amount(trial: Trial) -> float:
+def amount_of(trial: Trial) -> float:
     """
     Return the resource of a trial; who was told no limit has all of it.
     """
     return math.inf if trial.resource is None else trial.resource
+
+
+def top_resource(trials: Iterable[Trial]) -> float:
+    """
+    Return the most that a complete one of *trials* was given.
+    """
+    complete = (trial for trial in trials if trial.is_complete and trial.values)
+    return max(map(amount_of, complete), default=math.inf)

@@ -103,7 +103,9 @@ class SlotOperator(TrialOperator):
             trial = self._asked(study, context)
             if trial is None:
                 return self._nothing(study, context)
-            label = trial_label(trial.number, trial.configuration, study.blueprint)
+            label = trial_label(
+                trial.number, trial.configuration, study.blueprint, resource=trial.resource
+            )
         context[_LABEL] = label  # type: ignore[literal-required]  # for Airflow's grid
         self.log.info("Trial %s", label)
         self.trial = {"number": trial.number, "label": label, "study": self.study.strip()}

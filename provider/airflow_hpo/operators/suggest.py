@@ -77,7 +77,10 @@ class SuggestOperator(StudyOperator):
             trials = self._ask(study, context)
             for note in study.past():
                 self.log.info("%s", note)
-            labels = [trial_label(t.number, t.configuration, blueprint) for t in trials]
+            labels = [
+                trial_label(t.number, t.configuration, blueprint, resource=t.resource)
+                for t in trials
+            ]
         for label in labels:
             self.log.info("Suggested %s", label)
         return [

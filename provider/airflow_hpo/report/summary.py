@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.history import history_notes
 from airflow_hpo.model.actual import actual
+from airflow_hpo.model.ladder import Place, place_of
 from airflow_hpo.model.objective import best_trial
 from airflow_hpo.model.pareto import measured_front, pareto_front
 from airflow_hpo.model.trial import TrialState
@@ -113,6 +114,10 @@ def _iso(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, tz=timezone.utc).isoformat()
 
 
+# Where a trial of a ladder stands, and which it resumes.
+_LADDER = (*Place._fields, "parent")
+
+
 def trial_columns(record: StudyRecord, blueprint: Blueprint) -> list[str]:
     """
     Return the keys of each of `trial_rows`, which a study without trials has too.
@@ -131,6 +136,7 @@ def trial_columns(record: StudyRecord, blueprint: Blueprint) -> list[str]:
         *(f"parameter.{name}" for name in parameters),
         *(f"metric.{name}" for name in metrics),
         "resource",
+        *(_LADDER if any(place_of(trial) for trial in record.trials) else ()),
         "attempt",
         "started",
         "finished",
@@ -157,6 +163,8 @@ def trial_rows(record: StudyRecord, blueprint: Blueprint) -> Iterator[dict[str, 
             **_prefixed("parameter", trial.configuration),
             **_prefixed("metric", trial.metrics),
             "resource": trial.resource,
+            **{name: trial.labels.get(name) for name in Place._fields},
+            "parent": trial.parent,
             "attempt": trial.attempt,
             "started": _iso(trial.started),
             "finished": _iso(trial.finished),

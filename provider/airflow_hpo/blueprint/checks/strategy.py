@@ -44,6 +44,10 @@ def check_strategy(draft: Draft, space: Space | None, problems: Problems) -> Non
     )
     for reason in reasons:
         hint = strategy_class.support.note or None
+        if "without batches" in reason:
+            ladders = set(able_to("multi_fidelity"))
+            names = [name for name in able_to("asynchronous") if name in ladders]
+            hint = f"these promote without waiting: {', '.join(names)}" if names else hint
         if "several objectives" in reason:
             hint = f"these can: {', '.join(able_to('multi_objective'))}"
         problems.error(("strategy", "name"), reason, hint=hint)
