@@ -165,12 +165,15 @@ class TestTeaching:
     """
 
     @pytest.mark.parametrize(
-        "name", ["tpe", "nsga2", "nsga3", "cmaes", "hyperopt_tpe", "hyperopt_anneal"]
+        "name", ["tpe", "gp", "nsga2", "nsga3", "cmaes", "hyperopt_tpe", "hyperopt_anneal"]
     )
     def test_engines_move_to_where_it_is_feasible(self, name):
         """
         The better half of the space breaks the constraint; they leave it.
         """
+        extra = STRATEGIES.load(name).support.extra
+        if extra is not None:
+            pytest.importorskip(extra.package)
         share = {}
         for constraints in ((), ("ms <= 3",)):
             late = told(name, constraints)[20:]

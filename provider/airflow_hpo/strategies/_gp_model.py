@@ -134,13 +134,14 @@ class GpModel:
         known: list[tuple[Floats, str, float]] = []
         pending: list[Floats] = []
         for trial in trials:
-            lesson = lesson_of(trial, self._setting.objectives)
+            lesson = lesson_of(trial, self._setting.objectives, self._setting.outcomes)
             point = None if lesson is None else self._cube.show(trial.configuration)
             if lesson is None or point is None:
                 continue
             if lesson.kind == "pending":
                 pending.append(point)
                 continue
+            lesson = lesson.strict
             known.append((point, lesson.kind, lesson.losses[0] if lesson.losses else math.nan))
         complete = [loss for _, kind, loss in known if kind == "complete"]
         measured = complete or [loss for _, kind, loss in known if kind == "pruned"]

@@ -95,6 +95,7 @@ class GpStrategy:
     support: ClassVar[Support] = Support(
         extra=EXTRA,
         startup=True,
+        outcome_constraints=True,
         history=True,
         note="weights and normal distributions guide the start-up trials only",
     )
