@@ -1,5 +1,5 @@
 """
-Writes what the documentation says of strategies, out of their own code.
+Writes what the documentation says of strategies and pruners, out of their own code.
 
 ``python docs/generate.py`` writes the pages anew; with ``--check`` it changes
 nothing and fails where a page is out of date.
@@ -18,11 +18,12 @@ from typing import Any, Literal, Union, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
+from airflow_hpo.pruners import PRUNERS
 from airflow_hpo.strategies import STRATEGIES
 from airflow_hpo.strategies._auto_rules import FIRST_LOOK, GP_TRIALS, RULES
 from airflow_hpo.strategies.base import Options, Support
 
-PAGE = Path(__file__).with_name("strategies.md")
+PAGES = [Path(__file__).with_name(name) for name in ("strategies.md", "stopping.md")]
 
 # What a column shows, by the ability's key.
 COLUMNS: Mapping[str, str] = {
@@ -79,6 +80,22 @@ def sections() -> str:
     Return a section a strategy: what it is for, its options, what it needs.
     """
     return "\n\n".join(_section(name) for name in STRATEGIES.entries)
+
+
+def pruners() -> str:
+    """
+    Return a section a pruner: which trials it ends, and its options.
+    """
+    return "\n\n".join(_pruner(name) for name in PRUNERS.entries)
+
+
+def _pruner(name: str) -> str:
+    pruner = PRUNERS.load(name)
+    about = (inspect.getdoc(pruner) or "").partition("\nSource:")[0]
+    options = list(_options(pruner.options_class))
+    return "\n\n".join(
+        [f"### {name}", _prose(about), _markdown([["option", "value", "default", ""], *options])]
+    )
 
 
 def _section(name: str) -> str:
@@ -200,7 +217,7 @@ def generated(page: str) -> str:
     """
     Return *page* with its generated parts written anew.
     """
-    parts = {"rules": rules, "table": table, "sections": sections}
+    parts = {"rules": rules, "table": table, "sections": sections, "pruners": pruners}
     return _BLOCK.sub(lambda found: f"{found[1]}\n{parts[found[2]]()}\n\n{found[3]}", page)
 
 
@@ -208,14 +225,16 @@ def main(arguments: Sequence[str]) -> int:
     """
     Write the pages, or tell whether they are as they should be.
     """
-    old = PAGE.read_text("utf-8")
-    new = generated(old)
-    if "--check" not in arguments:
-        PAGE.write_text(new, "utf-8")
-        return 0
-    if old != new:
-        print(f"{PAGE.name} is out of date; python docs/generate.py writes it anew")
-    return int(old != new)
+    stale = 0
+    for page in PAGES:
+        old = page.read_text("utf-8")
+        new = generated(old)
+        if "--check" not in arguments:
+            page.write_text(new, "utf-8")
+        elif old != new:
+            stale = 1
+            print(f"{page.name} is out of date; python docs/generate.py writes it anew")
+    return stale
 
 
 if __name__ == "__main__":

@@ -396,3 +396,21 @@ def test_places_in_the_budget_are_given_once(make, opened, attempt):
 
     assert (lost.failure, again.attempt) == (Failure.INFRASTRUCTURE, 1)
     assert [trial.is_counted for trial in study.record().trials] == [False, True]
+
+
+def test_cleared_goal_opens_the_study_again(make, opened, attempt):
+    """
+    The trial that had reached the goal runs again to its end; where it no longer reaches it,
+    the study goes on.
+    """
+    values = f"test $HPO_ATTEMPT = 1 && {PRINT % 0.05} || {PRINT % 0.5}; sleep 3"
+    study = opened(make(values, stop=[{"kind": "metric", "metric": "y", "at_most": 0.1}]))
+    study.ask(1, key="ask")
+    attempt(study.blueprint, 0).run()
+    first = evaluate_round(study, [0], lost=lambda _: None).stop
+    again = attempt(study.blueprint, 0, key="try 2").run()
+
+    assert first.rule == "metric"
+    assert (again.state, again.attempt, again.values) == (TrialState.COMPLETE, 2, (0.5,))
+    assert evaluate_round(study, [0], lost=lambda _: None).stop is None
+    assert len(study.ask(1, key="more")) == 1

@@ -56,7 +56,7 @@ class StepOptions(PrunerOptions):
     Args:
         warmup: No trial is judged before this step is over.
 
-        interval: Trials are judged at every so manieth step after that.
+        interval: From then on trials are judged once in so many steps.
     """
 
     warmup: float = Field(default=0, ge=0)
