@@ -37,6 +37,8 @@ COLUMNS: Mapping[str, str] = {
     "asynchronous": "async",
     "multi_objective": "several objectives",
     "multi_fidelity": "multi-fidelity",
+    "outcome_constraints": "outcome constraints",
+    "history": "warm start",
 }
 
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end of generated text -->)", re.DOTALL)
