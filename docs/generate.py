@@ -64,9 +64,9 @@ def rules() -> str:
     rows = [["where there are", "take", "because"]]
     rows += [[rule.when, f"[`{rule.strategy}`](#{rule.strategy})", rule.why] for rule in RULES]
     first = (
-        f"The first trials look around evenly with `qmc`: a quarter of the budget, at most "
-        f"{FIRST_LOOK}, but never less than the first batch. Where `startup_trials` is set, so "
-        f"many random ones take their place. `gp` hands over to `tpe` at trial {GP_TRIALS}."
+        f"The first trials look around, with `qmc` or, where parameters are conditional, `random`: "
+        f"a quarter of the budget, at most {FIRST_LOOK}, but never less than the first batch. "
+        f"Where `startup_trials` is set, so many random ones take their place. `gp` hands over to `tpe` at trial {GP_TRIALS}."
     )
     return f"{_markdown(rows)}\n\n{first}"
 

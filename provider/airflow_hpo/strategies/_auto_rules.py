@@ -160,7 +160,8 @@ def choose(space: Space, setting: Setting) -> Choice:
     case = _case(space, setting)
     rule = next(rule for rule in _fitting(case) if _is_installed(rule.strategy))
     startup = _startup(case, setting)
-    first = "random" if setting.startup_given else "qmc"
+    # Few points for each branch of a condition: there chance found more than order.
+    first = "random" if setting.startup_given or case.conditional else "qmc"
     phases = [Phase(strategy=first)] if startup else []
     phases.append(Phase(strategy=rule.strategy, start=startup))
     if rule.strategy == "gp" and case.trials > GP_TRIALS:
