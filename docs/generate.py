@@ -66,7 +66,8 @@ def rules() -> str:
     first = (
         f"The first trials look around, with `qmc` or, where parameters are conditional, `random`: "
         f"a quarter of the budget, at most {FIRST_LOOK}, but never less than the first batch. "
-        f"Where `startup_trials` is set, so many random ones take their place. `gp` hands over to `tpe` at trial {GP_TRIALS}."
+        f"Where `startup_trials` is set, so many random ones take their place. `gp` hands over "
+        f"to `tpe` at trial {GP_TRIALS}."
     )
     return f"{_markdown(rows)}\n\n{first}"
 

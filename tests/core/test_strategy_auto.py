@@ -19,6 +19,7 @@ from airflow_hpo.study import Study
 
 FLOATS = "{x: {float: [-5, 5]}, y: {float: [1e-4, 1], log: true}}"
 MANY = "{" + ", ".join(f"x{i}: {{float: [0, 1]}}" for i in range(30)) + "}"
+BRANCHES = "{kind: {choice: [a, b]}, x: {float: [0, 1], when: {kind: a}}}"
 ONE = "{metric: loss, direction: minimize}"
 TWO = "[{metric: loss, direction: minimize}, {metric: size, direction: minimize}]"
 FOUR = "[" + ", ".join(f"{{metric: m{i}, direction: maximize}}" for i in range(4)) + "]"
@@ -74,6 +75,7 @@ def told(study, count, *, key):
         ({"strategy": ", startup_trials: 4"}, [("random", 0), ("gp", 4)]),
         ({"strategy": ", startup_trials: 0"}, [("gp", 0)]),
         ({"space": MANY}, [("qmc", 0), ("tpe", 10)]),
+        ({"space": BRANCHES}, [("random", 0), ("gp", 10)]),
         ({"objective": TWO}, [("qmc", 0), ("tpe", 10)]),
         ({"objective": TWO, "trials": 900}, [("qmc", 0), ("nsga2", 10)]),
         ({"objective": FOUR, "trials": 900}, [("qmc", 0), ("nsga3", 10)]),

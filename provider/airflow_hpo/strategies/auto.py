@@ -72,9 +72,9 @@ class AutoStrategy:
     """
     Chooses a strategy by the space, the budget, the batch and the objectives.
 
-    The first trials look around evenly (`qmc`), unless ``startup_trials`` asks
-    for random ones; then the strategy of the first rule that fits takes over.
-    `hpo plan` shows the choice. A study keeps the one that it began with.
+    The first trials look around, and then the strategy of the first rule that
+    fits takes over. `hpo plan` shows the choice. A study keeps the one that it
+    began with.
 
     Which strategy proposes a trial depends on its number alone, so the same
     history and seed give the same suggestions, whoever asks.
