@@ -24,7 +24,15 @@ from airflow_hpo.model.distribution import Categorical, Distribution, Float, Int
 from airflow_hpo.model.space import Parameter, Space
 from airflow_hpo.model.values import Configuration, Value
 
-__all__ = ["LEAST", "PROBLEMS", "MissingError", "Problem", "load_problem"]
+__all__ = [
+    "EPOCHS",
+    "LEAST",
+    "PROBLEMS",
+    "MissingError",
+    "Problem",
+    "lcbench_curve",
+    "load_problem",
+]
 
 LCBENCH = Path(__file__).parents[2] / "shared/data/benchmarks/lcbench"
 
@@ -152,7 +160,7 @@ _LCBENCH_INPUTS = (
     "max_dropout",
 )
 _LCBENCH_CROSS_ENTROPY = 2  # among its outputs
-_EPOCHS = 52
+EPOCHS = 52
 
 
 def _lcbench(task: str) -> Callable[[Path], Problem]:
@@ -161,13 +169,24 @@ def _lcbench(task: str) -> Callable[[Path], Problem]:
     """
 
     def load(folder: Path) -> Problem:
-        if not (folder / "model.onnx").exists():
-            raise MissingError(f"{folder}/model.onnx is not there")
-        if find_spec("onnxruntime") is None:
-            raise MissingError("the package onnxruntime is not installed")
-        return Problem(_lcbench_space(folder), _lcbench_loss(folder, task))
+        space, loss = lcbench_curve(folder, task)
+        return Problem(space, lambda configuration: loss(configuration, EPOCHS))
 
     return load
+
+
+def lcbench_curve(folder: Path, task: str) -> tuple[Space, Callable[[Configuration, int], float]]:
+    """
+    Return the space of an LCBench task, and its cross-entropy after so many epochs.
+
+    Raises:
+        MissingError: If the surrogate's files or onnxruntime are not here.
+    """
+    if not (folder / "model.onnx").exists():
+        raise MissingError(f"{folder}/model.onnx is not there")
+    if find_spec("onnxruntime") is None:
+        raise MissingError("the package onnxruntime is not installed")
+    return _lcbench_space(folder), _lcbench_loss(folder, task)
 
 
 def _lcbench_space(folder: Path) -> Space:
@@ -184,7 +203,7 @@ def _lcbench_space(folder: Path) -> Space:
     )
 
 
-def _lcbench_loss(folder: Path, task: str) -> Loss:
+def _lcbench_loss(folder: Path, task: str) -> Callable[[Configuration, int], float]:
     import numpy as np
     import onnxruntime
 
@@ -194,8 +213,8 @@ def _lcbench_loss(folder: Path, task: str) -> Loss:
     codes = json.loads((folder / "encoding.json").read_text("utf-8"))["OpenML_task_id"]
     category = np.array([[codes[task]]], dtype=np.int32)
 
-    def loss(configuration: Configuration) -> float:
-        values = {**configuration, "epoch": _EPOCHS}
+    def loss(configuration: Configuration, epochs: int) -> float:
+        values = {**configuration, "epoch": epochs}
         row = np.array([[values[name] for name in _LCBENCH_INPUTS]], dtype=np.float32)
         outputs = session.run(None, {"x_cat": category, "x_cont": row})[0]
         return float(outputs[0][_LCBENCH_CROSS_ENTROPY])

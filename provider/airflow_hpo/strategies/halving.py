@@ -4,6 +4,7 @@ Successive halving: one bracket, from many trials on little to one on all.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -25,9 +26,12 @@ class HalvingOptions(LadderOptions):
     Args:
         start: Trials of the first rung; by default as many as the budget has
             room for, promoted ones counted.
+
+        iterations: How often the bracket is run, with other configurations.
     """
 
     start: int | None = Field(default=None, ge=1)
+    iterations: int = Field(default=1, ge=1, le=1000)
 
 
 class HalvingStrategy(Ladder):
@@ -44,15 +48,23 @@ class HalvingStrategy(Ladder):
 
     def brackets(self, space: Space) -> tuple[Bracket, ...]:
         """
-        Return the one bracket.
+        Return the one bracket, as often as it is run.
         """
-        scale, known = self.scale(), self.configurations(space)
-        start = self.options.start or largest_start(self.setting.trials, scale)
-        start = start if known is None else min(start, known)
-        return (halving(start, scale),) if start else ()
+        scale, left = self.scale(), self.configurations(space)
+        each = self.setting.trials // self.options.iterations
+        wanted = self.options.start or largest_start(each, scale)
+        found = []
+        for iteration in range(self.options.iterations):
+            start = wanted if left is None else min(wanted, left)
+            if start > 0:
+                found.append(replace(halving(start, scale), iteration=iteration))
+            left = None if left is None else left - start
+        return tuple(found)
 
     def needed(self, space: Space) -> int:
         """
         Return how many trials it takes to reach the top, or the start that is asked for.
         """
-        return super().needed(space) if self.options.start else len(self.scale().upwards())
+        if self.options.start:
+            return super().needed(space)
+        return len(self.scale().upwards()) * self.options.iterations
