@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_hpo.driver.failures import Signs
 from airflow_hpo.driver.job import build_job
+from airflow_hpo.driver.once import Turn
 from airflow_hpo.driver.watch import Watch, called_off, has_result, may_start
 from airflow_hpo.driver.workspace import Follower, claim_folder, study_folder, trial_folder
-from airflow_hpo.errors import TrialError, TrialInvalidError
+from airflow_hpo.errors import StorageError, TrialError, TrialInvalidError
 from airflow_hpo.metrics import create_collector, final_metrics, judge
 from airflow_hpo.model.trial import Failure, Outcome, TrialState
 from airflow_hpo.runners import create_runner
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from airflow_hpo.driver.watch import Verdict
     from airflow_hpo.metrics import Collector
+    from airflow_hpo.model.blueprint import Step
     from airflow_hpo.model.job import Job
     from airflow_hpo.model.trial import Measurement, Trial
     from airflow_hpo.runners.base import Runner
@@ -49,8 +52,9 @@ class TrialRun:
     """
     One attempt at one trial: submit, follow, measure, tell.
 
-    **How it works.** Starts an attempt in the journal, hands the job to the
-    runner, follows its output line by line, keeps measurements as they come,
+    **How it works.** Starts an attempt in the journal, hands a job for each of
+    the trial's steps to its runner, one after another up to the first that does
+    not end well, follows its output line by line, keeps measurements as they come,
     and tells the outcome. At each measurement and every few seconds it asks
     whether to go on: a study that ends takes its running trials along. Whatever
     ends it early (a signal, an exception) cancels the job first and tells that
@@ -103,6 +107,7 @@ class TrialRun:
         self._running: tuple[Runner, str] | None = None
         self._called_off: Outcome | None = None
         self._completes = False
+        self._kept: list[Measurement] = []
         self._signs = Signs(study.blueprint.trial.failures)
 
     def run(self) -> Trial:
@@ -139,7 +144,8 @@ class TrialRun:
                 self._tell_broken(trial, error)
             raise
         told = self.study.tell(trial.number, outcome, attempt=trial.attempt)
-        self.study.look()  # its end may be the study's: running trials wait to hear it
+        with suppress(StorageError):
+            self.study.look()  # its end may be the study's: running trials wait to hear it
         return told
 
     def cancel(self, reason: str = "cancelled", *, state: TrialState = TrialState.FAILED) -> None:
@@ -177,8 +183,52 @@ class TrialRun:
         folder = trial_folder(self._artifacts, self.study.name, trial)
         claim_folder(folder, self.study.name, trial)
         Follower.note(folder, self._key)
+        blueprint = self.study.blueprint
         try:
-            job, runner, collector = self._prepare(trial, folder)
+            collector = create_collector(
+                blueprint.trial.metrics,
+                resource=None if blueprint.resource is None else blueprint.resource.name,
+                workspace=str(folder),
+                since=trial.started,
+            )
+        except ValueError as error:  # an option that does not fit
+            raise TrialInvalidError(str(error)) from error
+        steps = blueprint.trial.steps
+        for index, step in enumerate(steps):
+            if len(steps) > 1:
+                self._log(f"step {step.name} ({index + 1} of {len(steps)})")
+            run = self._once if step.once else self._step
+            outcome = run(trial, step, folder, collector)
+            if outcome is not None:
+                return outcome
+        return judge(blueprint.objectives, self._kept, notes=collector.notes)
+
+    def _once(self, trial: Trial, step: Step, folder: Path, collector: Collector) -> Outcome | None:
+        """
+        Run *step* unless another trial did; wait for one that does just now.
+        """
+        shared = study_folder(self._artifacts, self.study.name)
+        mark = f"{self.study.record().created}\n{step.command}"
+        with Turn(shared, step.name, mark) as turn:
+            while not turn.take():
+                self._end_if(self._watch.look() if self._watch else None)
+                if self._called_off is not None:
+                    return self._called_off
+                time.sleep(_WAIT_S)
+            if turn.is_done:
+                self._log(f"step {step.name} has run already, once for the whole study")
+                return None
+            outcome = self._step(trial, step, folder, collector)
+            if outcome is None:
+                turn.done(trial.number)
+            return outcome
+
+    def _step(self, trial: Trial, step: Step, folder: Path, collector: Collector) -> Outcome | None:
+        """
+        Run one step; return what its end means, or `None` to go on.
+        """
+        try:
+            job, runner = self._prepare(trial, step, folder)
         except ValueError as error:  # an option or a command that does not fit
             raise TrialInvalidError(str(error)) from error
         if self._called_off is not None:
@@ -187,13 +237,16 @@ class TrialRun:
         self._running = (runner, handle)
         if self._called_off is not None:
             runner.cancel(handle)
-        measurements = self._follow(trial, runner, handle, collector)
+        self._follow(trial, runner, handle, collector)
         result = runner.result(handle)
-        if result.ok and self._signs.infeasible is None:
-            return judge(self.study.blueprint.objectives, measurements, notes=collector.notes)
+        well = result.ok and self._signs.infeasible is None
+        if not well or step is self.study.blueprint.trial.steps[-1]:
+            self._keep(trial, collector.finish(time.time()))
+        if well:
+            return None
         if result.cancelled and self._called_off is not None:
-            return self._ended_early(self._called_off, measurements)
-        return self._signs.outcome(result, measurements)
+            return self._ended_early(self._called_off, self._kept)
+        return self._signs.outcome(result, self._kept)
 
     def _ended_early(self, told: Outcome, measurements: Sequence[Measurement]) -> Outcome:
         if self._completes:
@@ -202,9 +255,8 @@ class TrialRun:
                 return replace(judged, reason=told.reason)
         return replace(told, metrics=final_metrics(measurements))
 
-    def _prepare(self, trial: Trial, folder: Path) -> tuple[Job, Runner, Collector]:
+    def _prepare(self, trial: Trial, step: Step, folder: Path) -> tuple[Job, Runner]:
         blueprint = self.study.blueprint
-        step = blueprint.trial.steps[0]
         place = blueprint.resource and blueprint.resource.placement(trial.resource)
         spec = (place and place.runner) or step.runner or blueprint.trial.runner
         job = build_job(
@@ -217,13 +269,7 @@ class TrialRun:
             shared=study_folder(self._artifacts, self.study.name),
             parent=self._parent_checkpoint(trial),
         )
-        collector = create_collector(
-            blueprint.trial.metrics,
-            resource=None if blueprint.resource is None else blueprint.resource.name,
-            workspace=str(folder),
-            since=trial.started,
-        )
-        return job, create_runner(spec), collector
+        return job, create_runner(spec)
 
     def _parent_checkpoint(self, trial: Trial) -> Path | None:
         """
@@ -237,13 +283,10 @@ class TrialRun:
             self._log(f"the checkpoint of trial {trial.parent} is not on this machine: {folder}")
         return folder
 
-    def _follow(
-        self, trial: Trial, runner: Runner, handle: str, collector: Collector
-    ) -> list[Measurement]:
+    def _follow(self, trial: Trial, runner: Runner, handle: str, collector: Collector) -> None:
         """
-        Read the job's output to its end; keep and return what was measured.
+        Read the job's output to its end, and keep what is measured.
         """
-        kept: list[Measurement] = []
         fresh: list[Measurement] = []
         cursor, flushed, busy, done = 0, -math.inf, 0, False
         while not done:
@@ -256,18 +299,15 @@ class TrialRun:
                     self._log(line)
                 self._signs.feed(lines)
                 fresh += collector.feed(lines, time.time())
-            if done:
-                fresh += collector.finish(time.time())
             if fresh and (done or time.monotonic() - flushed >= _FLUSH_S):
-                self._keep(trial, fresh, first=len(kept))
+                self._keep(trial, fresh)
                 if not done:
                     self._end_if(self._watch.measured(fresh) if self._watch else None)
-                kept, fresh, flushed = kept + fresh, [], time.monotonic()
+                fresh, flushed = [], time.monotonic()
             busy = busy + 1 if cursor != before else 0
             if not done:
                 self._end_if(self._watch.look() if self._watch else None)
                 time.sleep(min(_PACE_S, busy * 0.001))
-        return kept
 
     def _end_if(self, verdict: Verdict | None) -> None:
         """
@@ -279,7 +319,10 @@ class TrialRun:
         state = TrialState.COMPLETE if verdict.reached else TrialState.PRUNED
         self.cancel(verdict.reason, state=state)
 
-    def _keep(self, trial: Trial, fresh: Sequence[Measurement], *, first: int) -> None:
-        self.study.measure(trial.number, fresh, attempt=trial.attempt, first=first)
+    def _keep(self, trial: Trial, fresh: Sequence[Measurement]) -> None:
+        if not fresh:
+            return
+        self.study.measure(trial.number, fresh, attempt=trial.attempt, first=len(self._kept))
+        self._kept += fresh
         for measurement in fresh:
             self._on_measurement(measurement)

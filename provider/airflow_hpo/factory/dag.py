@@ -49,7 +49,7 @@ def build_dag(blueprint: Blueprint) -> DAG:
     """
     spec, plan = blueprint.dag, make_plan(blueprint)
     _check_template(blueprint.study)
-    _check_executor(blueprint.trial.steps[0].executor)
+    _check_executor(blueprint.trial.task.executor)
     for rung in blueprint.resource.rungs if blueprint.resource else ():
         _check_executor(rung.executor)
     default_args = {"retries": spec.retries, **_RETRIES}

@@ -125,7 +125,7 @@ def _trial_options(blueprint: Blueprint, resource: float | None = None) -> dict[
 
         resource: What these are given, where rungs run in places of their own.
     """
-    trial, step = blueprint.trial, blueprint.trial.steps[0]
+    trial, step = blueprint.trial, blueprint.trial.task
     options: dict[str, Any] = {
         "retries": trial.retries.infrastructure + trial.retries.code,
     }

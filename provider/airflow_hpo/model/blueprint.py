@@ -262,6 +262,11 @@ class Step(Document):
 
         template: The language of *command*: ``braces``, or ``jinja``.
 
+        once:
+            Whether it is run once for the whole study, by the trial that comes
+            first, and not by each; what it makes for all goes to the folder
+            ``HPO_SHARED_DIR``.
+
         runner: Overrides the trial's runner.
 
         gpus: Devices it needs; fractions share one.
@@ -280,6 +285,7 @@ class Step(Document):
     name: str = "trial"
     command: str = ""
     template: Literal["braces", "jinja"] = "braces"
+    once: bool = False
     runner: RunnerSpec | None = None
     gpus: float = Field(default=0.0, ge=0)
     pool: str | None = None
@@ -332,6 +338,17 @@ class TrialSpec(Document):
     retries: Retries = Field(default_factory=Retries)
     failures: FailureSpec = Field(default_factory=FailureSpec)
     on_failure: OnFailure = "continue"
+
+    @property
+    def task(self) -> Step:
+        """
+        What a trial's task asks of Airflow: whatever any of its steps does.
+        """
+        usual, found = Step(), {}
+        for name in ("pool", "pool_slots", "queue", "executor", "priority_weight"):
+            asked = [getattr(step, name) for step in self.steps]
+            found[name] = next((value for value in asked if value != getattr(usual, name)), None)
+        return usual.model_copy(update={k: v for k, v in found.items() if v is not None})
 
     @field_validator("steps")
     @classmethod

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_hpo.blueprint.checks.named import check_options, load_named
 from airflow_hpo.blueprint.checks.space import name_hint
+from airflow_hpo.blueprint.checks.steps import check_steps
 from airflow_hpo.blueprint.commands import parse_command
 from airflow_hpo.blueprint.template import ALL_PARAMETERS
 from airflow_hpo.metrics import FORMATS
@@ -51,6 +52,7 @@ def check_trial(draft: Draft, problems: Problems) -> None:
         template = _check_command(step, (*path, "command"), draft, problems)
         if template is not None:
             templates.append(template)
+    check_steps(trial.steps, draft, problems)
     _check_metrics(draft, problems)
     _check_platform(draft, problems)
     if len(templates) == len(trial.steps):

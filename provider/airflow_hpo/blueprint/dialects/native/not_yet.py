@@ -25,17 +25,12 @@ def _given(_value: Value) -> bool:
     return True
 
 
-def _several(value: Value) -> bool:
-    return isinstance(value, list) and len(value) > 1
-
-
 def _positive(value: Value) -> bool:
     return bool(value > 0)
 
 
 NOT_YET: NotYet = {
     "resource.rungs.*.gpus": ("asking for GPUs", _positive),
-    "trial.steps": ("more than one step", _several),
     "trial.gpus": ("asking for GPUs", _positive),
     "trial.steps.*.gpus": ("asking for GPUs", _positive),
     "dag.warm_start": ("a warm start", _given),

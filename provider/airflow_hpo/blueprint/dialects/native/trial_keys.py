@@ -92,6 +92,7 @@ _STEP_SHAPE = Record(
             required=True,
         ),
         "command": _COMMAND,
+        "once": Key(Flag(), "Whether it is run once a study, before all others of a trial."),
         "template": _TEMPLATE,
         **STEP_KEYS,
     }
