@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.errors import SpaceExhaustedError
-from airflow_hpo.model.distribution import Float, LogNormal, Normal
+from airflow_hpo.model.distribution import Float, Int, LogNormal, Normal
 from airflow_hpo.model.trial import Suggestion
 from airflow_hpo.model.values import Configuration, Value, canonical, derive_seed
 from airflow_hpo.strategies._lattice import Lattice, OutOfStepsError
@@ -26,6 +26,9 @@ _FEW = 200
 # Redraws before a space is given up: a constraint that one draw in 2 000
 # satisfies is then missed once in 20 000 times.
 _MANY = 20_000
+
+_ABSENT: Any = object()
+_NUMBERS = frozenset({int, float})
 
 # Values looked at while what is left is listed.
 _LISTED = 100_000
@@ -44,11 +47,10 @@ class Tried:
     """
 
     def __init__(self, space: Space, trials: Iterable[Trial]) -> None:
-        self._floats = tuple(
-            parameter.name
+        self._is_number = {
+            parameter.name: isinstance(parameter.distribution, (Float, Int, Normal, LogNormal))
             for parameter in space.parameters
-            if isinstance(parameter.distribution, (Float, Normal, LogNormal))
-        )
+        }
         self._labels = {self._label(trial.configuration) for trial in trials}
 
     def __contains__(self, configuration: Configuration) -> bool:
@@ -63,15 +65,18 @@ class Tried:
         """
         self._labels.add(self._label(configuration))
 
-    def _label(self, configuration: Configuration) -> str:
-        # A history that went through another program may hold 1 for 1.0.
-        whole = [name for name in self._floats if type(configuration.get(name)) is int]
-        if whole:
-            configuration = {
-                **configuration,
-                **{name: float(configuration[name]) for name in whole},
-            }
-        return canonical(configuration)
+    def _label(self, configuration: Configuration) -> object:
+        if not configuration.keys() <= self._is_number.keys():
+            return canonical(configuration)  # of another space
+        # Comparing values is many times quicker than writing them as text. A
+        # history that went through another program may hold 1 for 1.0.
+        label: list[object] = []
+        for name, is_number in self._is_number.items():
+            value = configuration.get(name, _ABSENT)
+            kind = type(value)
+            quick = kind is str or value is _ABSENT or (is_number and kind in _NUMBERS)
+            label.append(value if quick else (canonical(value),))
+        return tuple(label)
 
 
 class Draws:

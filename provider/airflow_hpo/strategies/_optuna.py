@@ -149,8 +149,9 @@ class OptunaModel:
         maximised = [objective.direction == "maximize" for objective in objectives]
         self._memory.signs = tuple(-1 if each else 1 for each in maximised)
         self._farthest = 0.0
-        self._worst = self._worst_losses(trials)
-        self._show(trials)
+        lessons = [(trial, self._lesson(trial)) for trial in trials]
+        self._worst = self._worst_losses([lesson for _, lesson in lessons if lesson])
+        self._show(lessons)
         self._notes.restore(self._memory, trials)
         self.teaches = any(_is_useful(trial) for trial in self._memory.shown)
         with quiet():
@@ -180,7 +181,18 @@ class OptunaModel:
         now, so that the sampler would try elsewhere.
         """
         del self._memory.shown[len(self._memory.numbers) :]
-        self._show([trial])
+        self._show([(trial, self._lesson(trial))])
+
+    @property
+    def common(self) -> dict[str, BaseDistribution]:
+        """
+        What all shown trials have in common, by name; none where a space has conditions.
+
+        Optuna finds it by comparing all of them.
+        """
+        if not self.teaches or len(self._always) < len(self._dimensions):
+            return {}
+        return dict(sorted(self._distributions.items()))
 
     def labels(self, *, chosen: bool) -> dict[str, Value]:
         """
@@ -195,10 +207,9 @@ class OptunaModel:
             return None if axis is None else axis.value(0)
         return dimension.read(_suggested(trial, parameter.name, dimension.distribution))
 
-    def _show(self, trials: Sequence[Trial]) -> None:
-        if trials:
-            self._memory.next_number = trials[-1].number + 1
-        lessons = [(trial, self._lesson(trial)) for trial in trials]
+    def _show(self, lessons: Sequence[tuple[Trial, Lesson | None]]) -> None:
+        if lessons:
+            self._memory.next_number = lessons[-1][0].number + 1
         surplus = 0
         if self._notes.crowds_out:
             surplus = _surplus([lesson for _, lesson in lessons if lesson])
@@ -219,11 +230,11 @@ class OptunaModel:
             return lesson
         return lesson.strict  # it ranks losses and knows no constraints
 
-    def _worst_losses(self, trials: Sequence[Trial]) -> tuple[float, ...]:
+    def _worst_losses(self, lessons: Sequence[Lesson]) -> tuple[float, ...]:
         count = len(self._objectives)
         if self._notes.infeasible_loss is not None:
             return (self._notes.infeasible_loss,) * count
-        complete = [item for item in map(self._lesson, trials) if item and item.kind == "complete"]
+        complete = [lesson for lesson in lessons if lesson.kind == "complete"]
         losses = [item.losses for item in complete]
         self._farthest = max((_broken(item.violations) for item in complete), default=0.0)
         return tuple(map(max, zip(*losses, strict=True))) or (0.0,) * count

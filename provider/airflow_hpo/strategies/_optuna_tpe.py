@@ -25,15 +25,17 @@ class BatchTpeSampler(TPESampler):
     trials that ended stay the same for a whole batch.
 
     Args:
-        common: What was found by the first of the batch; filled by it.
+        common: What is known of it. If nothing is, the first of the batch
+            finds it and fills it in.
 
-        options: TPE's own. With ``group`` there is no one answer to remember.
+        options: TPE's own. Without ``multivariate`` nothing is modelled
+            together, and with ``group`` there is no one answer to remember.
     """
 
     def __init__(self, common: dict[str, BaseDistribution], **options: Any) -> None:  # noqa: ANN401
         super().__init__(**options)
         self._common = common
-        self._shares = not options.get("group")
+        self._shares = options.get("multivariate") and not options.get("group")
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial

@@ -124,6 +124,7 @@ class TpeStrategy:
             outcomes=self.setting.outcomes,
             make_sampler=lambda seed: self._sampler(seed, common, conditional=conditional),
         )
+        common.update(model.common)
         return model if model.teaches else None
 
     def _sampler(
