@@ -7,13 +7,13 @@ from __future__ import annotations
 import signal
 from collections import deque
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from secrets import token_hex
 from threading import Thread, current_thread, main_thread
 from typing import TYPE_CHECKING
 
 from airflow_hpo.cli.leftovers import find_leftovers, latest_key, this_process
+from airflow_hpo.cli.turns import Due, Ended, Signal, Work
 from airflow_hpo.driver import TrialRun, announce, evaluate_round, suggest_round
 from airflow_hpo.errors import HpoError, StudyError, TrialError, TrialInvalidError
 from airflow_hpo.model.trial import Failure, Outcome, TrialState
@@ -37,54 +37,6 @@ _TICK_S = 1.0
 _PATIENCE = 2
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@dataclass(frozen=True, slots=True)
-class _Due:
-    """
-    A trial whose turn comes.
-
-    Args:
-        trial: As it was when it was put in the queue.
-
-        tries: How often it was tried in this session.
-
-        taken: Whether another process had it before.
-    """
-
-    trial: Trial
-    tries: int = 0
-    taken: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """
-    A trial that runs in a thread.
-    """
-
-    due: _Due
-    run: TrialRun
-    thread: Thread
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """
-    The news that a thread is through with its trial.
-    """
-
-    number: int
-    error: BaseException | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Signal:
-    """
-    The news that somebody wants this process to end.
-    """
-
-    name: str
 
 
 class Session:
@@ -137,9 +89,9 @@ class Session:
         self._display = display
         self._take_over = take_over
         self.elsewhere = 0
-        self._due: deque[_Due] = deque()
-        self._running: dict[int, _Work] = {}
-        self._events: SimpleQueue[_Ended | _Signal] = SimpleQueue()
+        self._due: deque[Due] = deque()
+        self._running: dict[int, Work] = {}
+        self._events: SimpleQueue[Ended | Signal] = SimpleQueue()
 
     def run(self) -> None:
         """
@@ -163,7 +115,7 @@ class Session:
         """
         End the running trials as a signal called *name* would, from any thread.
         """
-        self._events.put(_Signal(name))
+        self._events.put(Signal(name))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -186,12 +138,11 @@ class Session:
     @property
     def _is_timed(self) -> bool:
         """
-        Whether the study may end though nothing happens.
+        Whether the study may end though nothing happens; its budget may change meanwhile.
         """
-        blueprint = self.study.blueprint  # its budget may have changed meanwhile
-        return blueprint.budget.wall_clock_s is not None or any(
-            rule.kind == "expression" for rule in blueprint.stop
-        )
+        blueprint = self.study.blueprint
+        has_expression = any(rule.kind == "expression" for rule in blueprint.stop)
+        return has_expression or blueprint.budget.wall_clock_s is not None
 
     def _resume(self) -> None:
         """
@@ -204,8 +155,8 @@ class Session:
             # Its job may have outlived its session: with the old key this
             # finds it, whatever the number of slots.
             self._display.note(f"#{trial.number} was left running: following it")
-            self._start(_Due(trial), key=latest_key(self.study, trial))
-        self._due += (_Due(trial, taken=True) for trial in (*left.again, *left.waiting))
+            self._start(Due(trial), key=latest_key(self.study, trial))
+        self._due += (Due(trial, taken=True) for trial in (*left.again, *left.waiting))
         if stop is not None and not left.again:
             self._withdraw(f"the study ended: {stop.reason}")
 
@@ -232,7 +183,7 @@ class Session:
             return not self._running
         return len(self._running) < self._slots and not self._idle
 
-    def _next_round(self) -> list[_Due]:
+    def _next_round(self) -> list[Due]:
         count = min(self._left, 1 if self._eager else self.study.blueprint.execution.batch_size)
         if count <= 0:
             return []
@@ -241,9 +192,9 @@ class Session:
         self._idle = not trials
         self._left -= len(trials)
         self._rounds += 1
-        return [_Due(trial) for trial in trials]
+        return [Due(trial) for trial in trials]
 
-    def _begin(self, due: _Due) -> None:
+    def _begin(self, due: Due) -> None:
         """
         Start a trial, unless another process was faster.
         """
@@ -253,7 +204,7 @@ class Session:
                 return
         self._start(due, key=f"{self._owner}/{due.trial.number}/{due.tries}")
 
-    def _start(self, due: _Due, *, key: str) -> None:
+    def _start(self, due: Due, *, key: str) -> None:
         number = due.trial.number
         # Here rather than in the thread: whoever decides next sees it running.
         trial = self.study.start(number, key=key)
@@ -267,7 +218,7 @@ class Session:
             insist=due.taken,
         )
         thread = Thread(target=self._work, args=(number, run), daemon=True)
-        self._running[number] = _Work(due, run, thread)
+        self._running[number] = Work(due, run, thread)
         self._display.started(trial)
         thread.start()
 
@@ -277,25 +228,25 @@ class Session:
             run.run()
         except BaseException as caught:  # noqa: BLE001 - the main thread judges
             error = caught
-        self._events.put(_Ended(number, error))
+        self._events.put(Ended(number, error))
 
-    def _next(self) -> _Ended | _Signal | None:
+    def _next(self) -> Ended | Signal | None:
         try:
             return self._events.get(timeout=_TICK_S)
         except Empty:
             return None
 
-    def _handle(self, event: _Ended | _Signal | None) -> None:
-        if isinstance(event, _Signal):
+    def _handle(self, event: Ended | Signal | None) -> None:
+        if isinstance(event, Signal):
             self.interrupted = event.name
             self._display.note(f"{event.name}: ending {_count(self._running)} ...")
             self._call_off(f"interrupted by {event.name}", TrialState.FAILED)
-        elif isinstance(event, _Ended):
+        elif isinstance(event, Ended):
             self._conclude(event)
         elif self._is_timed:
             self._decide(())
 
-    def _conclude(self, event: _Ended) -> None:
+    def _conclude(self, event: Ended) -> None:
         """
         Show how a trial ended, try it again where that may help, and decide.
         """
@@ -307,12 +258,12 @@ class Session:
         trial = self.study.record().trials[event.number]
         again = self._is_retried(work.due, trial, event.error)
         if again:
-            self._due.appendleft(_Due(trial, work.due.tries + 1))
+            self._due.appendleft(Due(trial, work.due.tries + 1))
         best = None if again else self._decide({event.number})
         announce(self.study)
         self._display.ended(trial, again=again, best=best)
 
-    def _is_retried(self, due: _Due, trial: Trial, error: BaseException | None) -> bool:
+    def _is_retried(self, due: Due, trial: Trial, error: BaseException | None) -> bool:
         retries = self.study.blueprint.trial.retries
         allowed = {Failure.INFRASTRUCTURE: retries.infrastructure, Failure.CODE: retries.code}
         return (
@@ -361,10 +312,10 @@ class Session:
         asked = 0
         while self._running and asked < _PATIENCE:
             event = self._next()
-            if isinstance(event, _Ended):
+            if isinstance(event, Ended):
                 self._running.pop(event.number).thread.join()
                 self._show_called_off(event)
-            elif isinstance(event, _Signal):
+            elif isinstance(event, Signal):
                 asked += 1
                 self.interrupted = self.interrupted or event.name
                 again = "" if asked == _PATIENCE else "; once more leaves them behind"
@@ -392,7 +343,7 @@ class Session:
         except HpoError as error:
             self._display.note(f"#{run.number} cannot be ended: {error}")
 
-    def _show_called_off(self, event: _Ended) -> None:
+    def _show_called_off(self, event: Ended) -> None:
         if isinstance(event.error, HpoError) and not isinstance(event.error, TrialError):
             # Such as a journal that cannot be reached: it was not told.
             self._display.note(f"#{event.number}: {event.error}")
@@ -401,5 +352,5 @@ class Session:
         self._display.ended(trial, again=False, best=None)
 
 
-def _count(running: dict[int, _Work]) -> str:
+def _count(running: dict[int, Work]) -> str:
     return f"{len(running)} running {'trial' if len(running) == 1 else 'trials'}"
