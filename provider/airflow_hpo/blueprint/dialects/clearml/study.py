@@ -18,6 +18,7 @@ from airflow_hpo.blueprint.dialects.clearml.settings import read_settings
 from airflow_hpo.blueprint.dialects.clearml.space import read_space
 from airflow_hpo.blueprint.dialects.clearml.strategy import (
     bohb_trials,
+    can_run_without_rounds,
     read_resource,
     read_strategy,
 )
@@ -235,4 +236,6 @@ def _execution(settings: Settings, draft: Draft, problems: Problems) -> Executio
     size = given if draft.budget is None else min(given, draft.budget.trials)
     if draft.resource is not None:
         return Execution(concurrency=size)  # a rung is as large as the strategy makes it
+    if draft.strategy is None or can_run_without_rounds(draft.strategy):
+        return Execution(mode="async", concurrency=size)
     return Execution(batch_size=size, concurrency=size)
