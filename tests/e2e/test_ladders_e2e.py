@@ -137,7 +137,7 @@ def test_the_rest_is_skipped_at_once(slots):
     """
     own = [task for task in slots.tasks if task["task_id"] == "trial"]
     states = Counter(task["state"] for task in own)
-    never = [task for task in own if task["state"] == "skipped" and task["start_date"] is None]
+    never = [task for task in own if task["state"] == "skipped" and task["pid"] is None]
 
     assert len(own) == 40
     assert slots.record.stop.rule == "expression"
