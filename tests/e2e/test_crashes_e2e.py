@@ -3,7 +3,7 @@ Whatever is killed, and whenever: the study completes, and nothing that was told
 
 One Airflow with its journal on PostgreSQL, one study after the other, and a
 kill at every moment of a round. A few of them by default; all with
-``HPO_TEST_KILLS=all``.
+``TEST_KILLS=all``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _FEW = (
     ("machine", "trial"),
     ("task", "evaluate"),
 )
-_KILLS = _ALL if os.environ.get("HPO_TEST_KILLS") == "all" else _FEW
+_KILLS = _ALL if os.environ.get("TEST_KILLS") == "all" else _FEW
 _TRIALS = 30 if _KILLS is _ALL else 12
 
 # A killed task is noticed by its missing heartbeat: sooner here than by default.
