@@ -4,16 +4,24 @@ Operators by themselves: settings, and what a trial's end means for its task.
 
 from __future__ import annotations
 
+import json
+import sys
+import types
+
 import pytest
 
 pytest.importorskip("airflow")
 
+from airflow.sdk import BaseNotifier
+
 from airflow_hpo.blueprint import parse_blueprints
-from airflow_hpo.errors import TrialFailedError
+from airflow_hpo.errors import StorageError, TrialFailedError
 from airflow_hpo.hooks.compat import AirflowFailException, AirflowSkipException
-from airflow_hpo.model.trial import Failure, Outcome, TrialState
-from airflow_hpo.operators import SuggestOperator, TrialOperator
+from airflow_hpo.model.callbacks import Callback, TrialComplete
+from airflow_hpo.model.trial import Failure, Outcome, Trial, TrialState
+from airflow_hpo.operators import SuggestOperator, TrialOperator, notify
 from airflow_hpo.operators.base import SealedBlueprint
+from airflow_hpo.operators.retry import retry_options
 from airflow_hpo.storage import open_storage
 from airflow_hpo.study import Study
 
@@ -154,3 +162,52 @@ def test_a_blueprint_is_written_down_short(blueprint):
     shown = repr(SealedBlueprint(blueprint))
 
     assert shown == f"tiny (native {blueprint.source.sha256[:16]})"
+
+
+def test_retry_policy_names_the_reason():
+    """
+    Where Airflow has retry policies, a trial that is worth another try says why; of errors
+    that are not about a trial the policy says nothing.
+    """
+    sdk = pytest.importorskip("airflow.sdk")
+    if not hasattr(sdk, "RetryPolicy"):
+        pytest.skip("no retry policies in this Airflow")
+    policy = retry_options()["retry_policy"]
+    lost = policy.evaluate(TrialFailedError("trial 3 is failed: killed\nlast lines"), 1, 2)
+    other = policy.evaluate(StorageError("no route to host"), 1, 2)
+
+    assert (lost.action.value, lost.reason) == ("retry", "trial 3 is failed: killed")
+    assert (other.action.value, other.reason) == ("default", None)
+    assert type(policy).deserialize(json.loads(json.dumps(policy.serialize()))) is not None
+
+
+def test_notifiers_render_the_news():
+    """
+    A notifier gets its arguments rendered with the task's context and the news.
+    """
+    seen = []
+    trial = Trial(3, {}, state=TrialState.COMPLETE, values=(0.5,))
+    news = TrialComplete("digits", trial, trial)
+    callback = Callback(
+        notifier="test_notifier_of_ours.Recorder", arguments={"text": "{{ hpo.trial.number }}"}
+    )
+    module = types.ModuleType("test_notifier_of_ours")
+
+    class Recorder(BaseNotifier):
+        template_fields = ("text",)
+
+        def __init__(self, text):
+            super().__init__()
+            self.text = text
+
+        def notify(self, context):
+            seen.append((self.text, context["hpo"]))
+
+    module.Recorder = Recorder
+    sys.modules[module.__name__] = module
+    try:
+        notify._notify({"ti": None}, callback, news)
+    finally:
+        del sys.modules[module.__name__]
+
+    assert seen == [("3", news)]

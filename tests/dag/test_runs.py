@@ -135,6 +135,35 @@ def test_a_failed_trial_may_fail_the_run_in_the_end(load, document):
     assert done.returned["report"]["states"] == {"complete": 4, "failed": 1}
 
 
+def test_the_first_failure_may_end_it_all(load, document):
+    """
+    With ``stop`` nothing starts after a failed trial; the report comes, and then the run fails.
+    """
+    done = run(load(document("at_once", trial={"command": "exit 3 {x}", "on_failure": "stop"})))
+
+    assert done.state == "failed"
+    assert states(done, ".trial") == {"failed": 1, "skipped": 3}
+    assert done.tasks["report", -1] == "failed"
+    assert done.returned["report"]["stop"]["rule"] == "on_failure"
+
+
+def test_the_same_bug_again_and_again_ends_it(load, document):
+    """
+    Trials that all fail in the same way end the study, with the error as its reason; the run
+    itself did what it was told to.
+    """
+    budget = {"trials": 5, "identical_failures": 2}
+
+    done = run(load(document("a_bug", trial={"command": "python -c 1/0 {x}"}, budget=budget)))
+
+    assert done.state == "success"
+    assert states(done, ".trial") == {"failed": 2, "skipped": 2}
+    reason = done.returned["report"]["stop"]["reason"]
+    assert reason == (
+        "2 trials failed in the same way (trials 0, 1): ZeroDivisionError: division by zero"
+    )
+
+
 def test_a_goal_that_is_reached_skips_the_rest(load, document):
     """
     No further trial starts, the remaining rounds are skipped, and the report has the reason.

@@ -5,10 +5,12 @@ Whether a running trial goes on: asked while it runs, answered from the journal.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_hpo.driver.rivals import Rivals
+from airflow_hpo.errors import StorageError
 from airflow_hpo.model.trial import Outcome, TrialState
 
 if TYPE_CHECKING:
@@ -93,7 +95,10 @@ class Watch:
         """
         if self._pruner is None:
             return None
-        rivals = self._rivals.load()
+        try:
+            rivals = self._rivals.load()
+        except StorageError:
+            return None  # the next measurement will be judged
         known = self._trial.measurements
         for count in range(1, len(fresh) + 1):
             # One by one: how many came at once must make no difference.
@@ -110,7 +115,9 @@ class Watch:
         began = time.monotonic()
         if began < self._next:
             return None
-        stop = self._study.look()
+        stop = None
+        with suppress(StorageError):  # a journal that is away for a while ends no trial
+            stop = self._study.look()
         took = time.monotonic() - began
         self._next = began + min(max(_LOOK_S, took * _SHARE), max(_LONGEST_S, took * 2))
         if stop is None or stop == self._known:

@@ -4,6 +4,7 @@ Tells a study's callbacks what happened, from within a task.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.driver import announce
@@ -25,14 +26,12 @@ def announce_from(context: Context, study: Study) -> None:
     ``hpo``, the news: ``{{ hpo.study }}``, ``{{ hpo.trial.number }}``,
     ``{{ hpo.stop.reason }}``.
     """
+    announce(study, notify=lambda callback, news: _notify(context, callback, news))
 
-    def notify(callback: Callback, news: News) -> None:
-        from importlib import import_module
 
-        module, _, name = (callback.notifier or "").rpartition(".")
-        notifier = getattr(import_module(module), name)(**callback.arguments)
-        # A copy: what notifiers put into a context is not the task's concern.
-        known: dict[str, Any] = {**context, "hpo": news}
-        notifier(known)
-
-    announce(study, notify=notify)
+def _notify(context: Context, callback: Callback, news: News) -> None:
+    module, _, name = (callback.notifier or "").rpartition(".")
+    notifier = getattr(import_module(module), name)(**callback.arguments)
+    # A copy: what notifiers put into a context is not the task's concern.
+    known: dict[str, Any] = {**context, "hpo": news}
+    notifier(known)
