@@ -58,7 +58,7 @@ BY_SHAPE = [
     "stop_mapping",
     "stop_rules",
     "strategy_seed",
-    "strategy_text",
+    "strategy_list",
     "trial_list",
     "trial_values",
     "unknown_keys",

@@ -101,7 +101,7 @@ BLUEPRINT = Record(
         "warm_start": Key(
             WARM_START, "Trials of another study, or of a file, that this one begins with."
         ),
-        "strategy": Key(STRATEGY, "What proposes configurations."),
+        "strategy": Key(STRATEGY, "What proposes configurations: its name, or a mapping."),
         "pruner": Key(PRUNER, "What ends single trials early."),
         "budget": Key(BUDGET, "What the study may spend.", required=True, example="{trials: 20}"),
         "execution": Key(EXECUTION, "How trials are laid over time."),

@@ -194,7 +194,11 @@ _BUDGET_FIELDS = {"wall_clock": "wall_clock_s", "trial_time": "trial_time_s"}
 
 
 def _strategy(found: Mapping[str, Any], problems: Problems) -> StrategySpec | None:
-    return build(StrategySpec, found.get("strategy", {}), ("strategy",), problems)
+    values = found.get("strategy", {})
+    if isinstance(values, str):
+        problems.relocate({("strategy", "name"): ("strategy",)})
+        values = {"name": values}
+    return build(StrategySpec, values, ("strategy",), problems)
 
 
 def _stop(found: Mapping[str, Any], problems: Problems) -> dict[int, StopRule]:

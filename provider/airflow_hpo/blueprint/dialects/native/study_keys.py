@@ -140,9 +140,11 @@ class StopRuleShape(Shape):
         return {"anyOf": [shape.schema() for shape in (_METRIC_RULE, _PLATEAU_RULE, _EXPRESSION)]}
 
 
-STRATEGY = Record(
+_STRATEGIES = Text(examples=("auto", "tpe", "gp", "random", "grid", "manual"))
+
+_STRATEGY = Record(
     {
-        "name": Key(Text(examples=("tpe", "random", "grid", "manual")), "tpe by default."),
+        "name": Key(_STRATEGIES, "tpe by default."),
         "startup_trials": Key(Whole(least=0), "So many first trials are random."),
         "seed": Key(Whole(least=0, below=2**63), "Of the whole study; drawn by default."),
         "options": Key(MapOf(Anything()), "The strategy's own."),
@@ -155,6 +157,8 @@ STRATEGY = Record(
     },
     main="name",
 )
+
+STRATEGY = Either(text=_STRATEGIES, other=_STRATEGY)
 
 PRUNER = Either(
     text=Text(examples=("median",)),
