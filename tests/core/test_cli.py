@@ -44,7 +44,7 @@ class TestProgram:
 
     COMMANDS = (
         *("check", "schema", "plan", "convert", "suggest", "run"),
-        *("status", "top", "export", "report"),
+        *("stop", "status", "top", "export", "report", "repair"),
     )
 
     def test_every_command_is_known_here(self):
@@ -65,7 +65,7 @@ class TestProgram:
         assert example != registered.epilog
         Path("blueprints").mkdir()
 
-        if name in {"status", "top", "export", "report"}:
+        if name in {"stop", "status", "top", "export", "report", "repair"}:
             hpo("run", "digits.yaml", "--quiet")
         hpo(*shlex.split(example))
 
