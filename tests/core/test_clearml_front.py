@@ -607,6 +607,7 @@ class TestRunning:
         assert top.trial.state is TrialState.COMPLETE
         assert found.study.startswith("reported-")
         assert top.name.startswith(f"#{best['number']} x=")
+        assert Path(top.get_output_log_web_page().removeprefix("file://"), "params.json").is_file()
 
     def test_a_script_that_ends_takes_its_trials_along(self):
         """

@@ -136,9 +136,14 @@ class HyperParameterOptimizer(Results):
         )
         for problem in noted:
             # The warning itself says where the call is.
-            warnings.warn(f"{problem.path}: {problem.message}", stacklevel=2)
-        super().__init__(open_storage(storage), _study_name(blueprint), blueprint)
-        self._artifacts = default_artifacts() if artifacts is None else Path(artifacts).absolute()
+            hint = f"; {problem.hint}" if problem.hint else ""
+            warnings.warn(f"{problem.path}: {problem.message}{hint}", stacklevel=2)
+        super().__init__(
+            open_storage(storage),
+            _study_name(blueprint),
+            blueprint,
+            artifacts=default_artifacts() if artifacts is None else Path(artifacts).absolute(),
+        )
         self._limit_min = optimization_time_limit
         self._ends_at: float | None = None
         self._report_period_min = 5.0
@@ -347,7 +352,7 @@ class HyperParameterOptimizer(Results):
         """
         Return what is known of the jobs, as ClearML's optimizer classes tell it.
         """
-        return Jobs(self._storage, self._name, self._blueprint)
+        return Jobs(self._storage, self._name, self._blueprint, artifacts=self._artifacts)
 
 
 def _caller() -> tuple[str, int]:

@@ -16,12 +16,14 @@ from airflow_hpo.clearml.results import (
     trial_id,
     values_of,
 )
+from airflow_hpo.driver import default_artifacts
 from airflow_hpo.errors import StudyNotFoundError
 from airflow_hpo.storage import open_storage
 from airflow_hpo.study import Study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from airflow_hpo.model.blueprint import Blueprint
     from airflow_hpo.model.trial import Trial
@@ -41,9 +43,14 @@ class Results:
         name: The study's name.
 
         blueprint: What it optimises.
+
+        artifacts: Folder of studies' files.
     """
 
-    def __init__(self, storage: Storage, name: str, blueprint: Blueprint) -> None:
+    def __init__(
+        self, storage: Storage, name: str, blueprint: Blueprint, *, artifacts: Path
+    ) -> None:
+        self._artifacts = artifacts
         self._storage = storage
         self._name = name
         self._blueprint = blueprint
@@ -58,7 +65,7 @@ class Results:
             return []
 
     def _experiment(self, trial: Trial) -> Experiment:
-        return Experiment(trial, self._name, self._blueprint)
+        return Experiment(trial, self._name, self._blueprint, self._artifacts)
 
     def get_active_experiments(self) -> list[Experiment]:
         """
@@ -147,7 +154,7 @@ class Results:
         )
         journal = open_storage(storage)
         blueprint = Study.load(journal, optimizer_task_id).blueprint
-        found = Results(journal, optimizer_task_id, blueprint)
+        found = Results(journal, optimizer_task_id, blueprint, artifacts=default_artifacts())
         trials = found._trials()
         if objectives != blueprint.objectives:
             # Another metric, or another of its values: looked up in what was measured.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.blueprint.dialects.clearml import external_name
-from airflow_hpo.driver import trial_label
+from airflow_hpo.driver import trial_folder, trial_label
 from airflow_hpo.model.objective import loss
 from airflow_hpo.model.pareto import crowding, ranks
 from airflow_hpo.model.stop import to_number
@@ -16,6 +16,7 @@ from airflow_hpo.model.trial import Failure, TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from airflow_hpo.model.blueprint import Blueprint
     from airflow_hpo.model.objective import Objective
@@ -200,6 +201,7 @@ def _metrics(trial: Trial) -> dict[str, dict[str, Any]]:
     Return the last, least and largest value of each metric, by its name.
     """
     names = dict.fromkeys(name for found in trial.measurements for name in found.metrics)
+    names.pop(_STEPS[0], None)  # a logger prints it beside each scalar
     metrics = {}
     for name in names:
         series = _series(name, trial)
@@ -226,11 +228,14 @@ class Experiment:
         study: Name of its study.
 
         blueprint: Of its study.
+
+        artifacts: Folder of all studies' files.
     """
 
     trial: Trial
     study: str
     blueprint: Blueprint
+    artifacts: Path
 
     @property
     def id(self) -> str:
@@ -258,6 +263,12 @@ class Experiment:
         Return the same.
         """
         return self.status
+
+    def get_output_log_web_page(self) -> str:
+        """
+        Return where its files are, as a URL.
+        """
+        return trial_folder(self.artifacts, self.study, self.trial).as_uri()
 
     def get_parameters(self) -> dict[str, Value]:
         """

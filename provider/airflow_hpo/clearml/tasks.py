@@ -228,8 +228,10 @@ class Task:
 
 def _how_started() -> list[str]:
     """
-    Return the words that start this script again.
+    Return the words that start this script again; none where there is no script.
     """
+    if sys.argv[0] in {"", "-c"}:
+        return []
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     if spec is not None:
