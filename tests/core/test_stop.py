@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from airflow_hpo.model.decision import decide
+from airflow_hpo.model.decision import decide, reached
 from airflow_hpo.model.objective import Objective
 from airflow_hpo.model.stop import (
     Budget,
@@ -20,7 +20,7 @@ from airflow_hpo.model.stop import (
     PlateauRule,
     Stop,
 )
-from airflow_hpo.model.trial import Failure, Trial, TrialState
+from airflow_hpo.model.trial import Failure, Measurement, Trial, TrialState
 
 LOSS = (Objective(metric="loss", direction="minimize"),)
 ACCURACY = (Objective(metric="accuracy", direction="maximize"),)
@@ -326,3 +326,62 @@ def test_a_plateau_is_no_matter_of_luck(values, length, objectives):
     stop = stop_of(PlateauRule(trials=length), trials=trials, objectives=objectives)
 
     assert (stop is not None) == (bool(older) and min(older) <= min(last))
+
+
+def test_trial_time_counts_what_runs():
+    """
+    The time of running trials counts as it passes; what ended long ago, or was lost without a
+    word, does not grow.
+    """
+    trials = [complete(0, 0.2), Trial(1, {}, state=TrialState.RUNNING, started=10.0)]
+    budget = Budget(trials=9, trial_time_s=20)
+
+    assert stop_of(trials=trials, budget=budget, now=28.9) is None
+    assert stop_of(trials=trials, budget=budget, now=29.1).rule == "trial_time"
+
+
+@pytest.mark.parametrize(
+    ("reasons", "stops"),
+    [
+        (["exit code 1: loss 0.5", "exit code 1: loss 0.7", "exit code 1: loss 1e-3"], True),
+        (["exit code 1: loss 0.5", "exit code 1: no file", "exit code 1: loss 1e-3"], False),
+        (["exit code 1: a", "exit code 1: b", "exit code 1: c"], False),
+    ],
+)
+def test_identical_failures(reasons, stops):
+    """
+    So many failures of the code that are the same, whatever came between, end the study.
+    """
+    budget = Budget(trials=99, identical_failures=3)
+    trials = [
+        complete(0, 0.2),
+        failed(1, Failure.INFRASTRUCTURE, reason="exit code 1: loss 0.1"),
+        *(failed(number, reason=reason) for number, reason in enumerate(reasons, 2)),
+    ]
+
+    stop = stop_of(trials=trials, budget=budget)
+    assert (stop is not None) == stops
+    if stops:
+        assert stop == Stop(
+            "identical_failures",
+            "3 trials failed in the same way (trials 2, 3, 4): exit code 1: loss 1e-3",
+            4,
+        )
+
+
+def test_any_measurement_may_reach_a_goal():
+    """
+    Each measurement counts as if it were the last; metrics of earlier ones are still known.
+    """
+    rules = [
+        ExpressionRule(expression="a < 1 and b > 1 and execution.duration > 5"),
+        MetricRule(metric="loss", at_most=0.1),
+    ]
+    trial = Trial(3, {}, state=TrialState.RUNNING, started=100.0, metrics={"a": 0})
+    later = [Measurement({"b": 2}, time=104.0), Measurement({"c": 0}, time=106.0)]
+
+    assert reached(rules, LOSS, trial, later[:1]) is None
+    assert reached(rules, LOSS, trial, later).rule == "expression"
+    losses = [Measurement({"loss": value}, time=101.0) for value in (0.5, 0.05, 0.9)]
+    assert reached(rules, LOSS, trial, losses).reason == "trial 3: loss = 0.05 is at most 0.1"
+    assert reached([PlateauRule(trials=1)], LOSS, trial, losses) is None

@@ -10,6 +10,7 @@ from airflow_hpo.driver import evaluate_round, trial_label
 from airflow_hpo.hooks.compat import AirflowSkipException, DownstreamTasksSkipped
 from airflow_hpo.operators.base import BlueprintLike, StudyOperator, round_states
 from airflow_hpo.operators.evaluate import ENDED, round_answer
+from airflow_hpo.operators.notify import announce_from
 from airflow_hpo.operators.suggest import SuggestOperator
 from airflow_hpo.operators.trial import TrialOperator
 
@@ -205,14 +206,21 @@ class SettleOperator(StudyOperator):
             own = self._own(study, context)
             states: dict[str, str] = {}
 
-            def lost(trial: Trial) -> str | None:
+            def state_of(trial: Trial) -> str:
                 if not states:  # asked for only if a trial is missing
                     states.update(round_states(context, self.slots))
-                state = states.get(own[trial.number], "removed")
+                return states.get(own[trial.number], "removed")
+
+            def lost(trial: Trial) -> str | None:
+                state = state_of(trial)
                 return f"its task ended as {state} and told nothing" if state in ENDED else None
 
-            result = evaluate_round(study, list(own), lost=lost)
+            def passed(trial: Trial) -> bool:
+                return state_of(trial) == "success"
+
+            result = evaluate_round(study, list(own), lost=lost, passed=passed)
             answer = round_answer(0, result, study)
+            announce_from(context, study)
         counts = ", ".join(f"{count} {state}" for state, count in answer["states"].items())
         self.log.info("Trials: %s", counts or "none")
         if result.stop is not None:
