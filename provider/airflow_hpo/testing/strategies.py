@@ -38,6 +38,7 @@ from airflow_hpo.strategies._lattice import Lattice
 from airflow_hpo.strategies.base import Options, Setting, Strategy, Support
 from airflow_hpo.strategies.support import unsupported
 from airflow_hpo.testing.spaces import IMPOSSIBLE, SPACES, TINY, make_history, sample
+from airflow_hpo.testing.strategy_histories import HistoryContract, is_plain
 
 __all__ = ["StrategyContract"]
 
@@ -81,7 +82,7 @@ def _follow(trials: Sequence[Trial], suggestions: Sequence[Suggestion]) -> list[
     ]
 
 
-class StrategyContract:
+class StrategyContract(HistoryContract):
     """
     Subclass it and name the strategies; pytest does the rest.
 
@@ -124,6 +125,7 @@ class StrategyContract:
             "space": SPACES,
             "tiny": TINY,
             "impossible": IMPOSSIBLE,
+            "lone": {"ints": SPACES["ints"]},
             "roomy": {title: SPACES[title] for title in ("floats", "ints", "conditional")},
         }
         kind = next((kind for kind in tables if kind in metafunc.fixturenames), None)
@@ -177,6 +179,9 @@ class StrategyContract:
 
         for suggestion in self.make(name, space).suggest(space, trials, 6, seed=2):
             assert suggestion.sampler
+            assert is_plain(suggestion.configuration)
+            assert is_plain(suggestion.labels)
+            assert is_plain((suggestion.resource, suggestion.parent))
             text = json.dumps(suggestion.configuration)
             assert json.dumps(json.loads(text)) == text
             for key, value in suggestion.configuration.items():
