@@ -96,18 +96,17 @@ class HistoryContract:
         ]
         assert len(strategy.suggest(roomy, [*given, *waiting], 2, seed=18)) == 2
 
-    def test_memory_is_linear(self, name: str) -> None:
+    def test_memory_is_linear(self, name: str, lone: Space) -> None:
         """
-        A history four times as long takes no more than four times the memory, and some.
+        A history four times as long takes about four times the memory, not sixteen.
         """
-        space = SPACES["ints"]
-        strategy = self.make(name, space)
-        trials = make_history(space, _LONG * _TIMES)
-        strategy.suggest(space, trials[:40], 1, seed=20)  # loads what is loaded once
+        strategy = self.make(name, lone)
+        trials = make_history(lone, _LONG * _TIMES)
+        strategy.suggest(lone, trials[:40], 1, seed=20)  # loads what is loaded once
 
-        short, long = (_peak(strategy, space, trials[:count]) for count in (_LONG, _LONG * _TIMES))
+        short, long = (_peak(strategy, lone, trials[:count]) for count in (_LONG, _LONG * _TIMES))
 
-        assert long <= _TIMES * short + _BESIDES
+        assert long <= 1.5 * _TIMES * short + _BESIDES
 
 
 def _labels(suggestions: Sequence[Suggestion]) -> list[str]:
