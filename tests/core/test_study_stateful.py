@@ -107,6 +107,24 @@ class Interleavings(RuleBasedStateMachine):
         self.asks[key] = (count, [trial.number for trial in trials])
         return multiple(*(trial.number for trial in trials))
 
+    @rule(target=ended, values=st.lists(st.integers(-999, 999), min_size=1, max_size=4))
+    def run_some(self, values):
+        """
+        Ask for some trials and run them well, without a break.
+        """
+        self.keys += 1
+        key = f"ask-{self.keys}"
+        trials = self.study.ask(len(values), key=key)
+        self.asks[key] = (len(values), [trial.number for trial in trials])
+        works = []
+        for trial, value in zip(trials, values, strict=False):
+            attempt = self.study.start(trial.number, key=f"{trial.number}/first").attempt
+            outcome = Outcome(TrialState.COMPLETE, values=(float(value),))
+            self.study.tell(trial.number, outcome, attempt=attempt)
+            self.told[trial.number] = outcome
+            works.append((trial.number, f"{trial.number}/first", attempt))
+        return multiple(*works)
+
     @rule(data=st.data())
     def ask_again(self, data):
         """
