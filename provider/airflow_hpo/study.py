@@ -21,22 +21,23 @@ from airflow_hpo.history import (
 )
 from airflow_hpo.model.decision import decide, reached
 from airflow_hpo.model.objective import best_trial
+from airflow_hpo.model.pending import awaits_retry, unsettled
 from airflow_hpo.model.stop import Stop
-from airflow_hpo.model.trial import Failure, TrialState
+from airflow_hpo.model.trial import TrialState
 from airflow_hpo.strategies import STRATEGIES, strategy_for
 from airflow_hpo.strategies.auto import choice_of, with_choice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from airflow_hpo.model.blueprint import Blueprint, Retries
+    from airflow_hpo.model.blueprint import Blueprint
     from airflow_hpo.model.ladder import Place
     from airflow_hpo.model.record import StudyRecord
     from airflow_hpo.model.trial import Measurement, Outcome, Suggestion, Trial
     from airflow_hpo.model.values import Value
     from airflow_hpo.storage.base import Storage
 
-__all__ = ["Study", "awaits_retry"]
+__all__ = ["Study"]
 
 
 class Study:
@@ -244,15 +245,22 @@ class Study:
             raise StudyError(f"values of trial {number} must be finite, got {outcome.values}")
         return self.storage.finish(self.name, number, outcome, attempt=attempt)
 
-    def decide(self, *, now: float | None = None) -> Stop | None:
+    def decide(self, *, now: float | None = None, pending: Collection[int] = ()) -> Stop | None:
         """
         Return why the study ends now, and keep the reason; `None` if it goes on.
 
         A study that was stopped opens again where its reason no longer holds,
         such as after its budget was raised; what a person stopped stays so.
+
+        Args:
+            now: Seconds since the epoch; the clock's by default.
+
+            pending: Failed trials that are about to be tried again: they are
+                not held against the study yet.
         """
         record = self.record()
-        stop = self._decision(record, now=_now(now))
+        seen = unsettled(record, lambda trial: trial.number in pending)
+        stop = self._decision(seen, now=_now(now))
         if stop is not None and record.stop is None:
             self.storage.stop(self.name, stop)
         elif stop is None and record.stop is not None:
@@ -273,13 +281,8 @@ class Study:
         if record.stop is not None:
             return record.stop
         retries = self.blueprint.trial.retries
-        trials = [
-            replace(trial, state=TrialState.WAITING)
-            if awaits_retry(trial, retries, moment)
-            else trial
-            for trial in record.trials
-        ]
-        stop = self._decision(replace(record, trials=tuple(trials)), now=moment)
+        seen = unsettled(record, lambda trial: awaits_retry(trial, retries, moment))
+        stop = self._decision(seen, now=moment)
         if stop is not None:
             self.storage.stop(self.name, stop)
         return stop
@@ -361,21 +364,6 @@ class Study:
                 reason = f"trial {trial.number} failed: {trial.reason}"
                 return Stop("on_failure", reason, trial.number)
         return None
-
-
-# Whoever tries a failed trial again has begun after so many seconds, or never will.
-_RETRY_S = 900.0
-
-
-def awaits_retry(trial: Trial, retries: Retries, now: float) -> bool:
-    """
-    Return whether a failed trial is likely to be tried again by itself.
-    """
-    if trial.state is not TrialState.FAILED or trial.finished is None:
-        return False
-    allowed = {Failure.CODE: retries.code, Failure.INFRASTRUCTURE: retries.infrastructure}
-    limit = allowed.get(trial.failure or Failure.TIMEOUT, 0)
-    return 0 < trial.attempt <= limit and now - trial.finished < _RETRY_S
 
 
 def _now(now: float | None) -> float:

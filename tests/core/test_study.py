@@ -493,10 +493,9 @@ def test_strategies_learn_how_far_pruned_trials_came(storage):
     """
     seen = []
 
-    class Curious:
-        def suggest(self, space, trials, count, *, seed):
-            seen.extend(trial.measurements for trial in trials)
-            return []
+    def note(record, *_, **__):
+        seen.extend(trial.measurements for trial in record.trials)
+        return []
 
     for pruner in (None, {"name": "median"}):
         name = f"s{pruner is not None}"
@@ -504,7 +503,23 @@ def test_strategies_learn_how_far_pruned_trials_came(storage):
         study.ask(1, key="a")
         study.start(0, key="try 1")
         study.measure(0, [Measurement({"y": 3}, time=1.0)], attempt=1, first=0)
-        study._suggest = lambda record, *_, **__: Curious().suggest(None, record.trials, 1, seed=0)
+        study._suggest = note
         study.ask(1, key="b")
 
     assert [len(measurements) for measurements in seen] == [0, 1]
+
+
+def test_failures_that_are_tried_again_are_held_against_nobody(storage):
+    """
+    A failed trial whose next try is due ends no study; once nothing is due it does.
+    """
+    budget = {"trials": 9, "failures": 1}
+    trial = {"steps": [{"command": "true"}], "retries": {"code": 1}}
+    study = Study.open(storage, "s", make(budget=budget, trial=trial))
+    study.ask(1, key="a")
+    run(study, 0, BROKEN)
+
+    assert study.look() is None
+    assert study.decide(pending=[0]) is None
+    assert study.decide().rule == "failures"
+    assert study.look().rule == "failures"

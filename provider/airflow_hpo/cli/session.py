@@ -280,7 +280,8 @@ class Session:
         Evaluate; end what runs if the study ends. Returns the best trial.
         """
         # Nothing is lost here: what does not run was told, or is another's now.
-        result = evaluate_round(self.study, list(numbers), lost=lambda _: None)
+        again = {due.trial.number for due in self._due if due.tries}
+        result = evaluate_round(self.study, list(numbers), lost=lambda _: None, pending=again)
         if result.stop is not None and self.stop is None and self.interrupted is None:
             self.stop = result.stop
             reason = f"the study ended: {result.stop.reason}"

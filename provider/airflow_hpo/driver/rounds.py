@@ -14,7 +14,7 @@ from airflow_hpo.model.objective import best_trial
 from airflow_hpo.model.trial import Failure, Outcome, TrialState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from airflow_hpo.model.ladder import Place
@@ -71,6 +71,7 @@ def evaluate_round(
     *,
     lost: Callable[[Trial], str | None],
     passed: Callable[[Trial], bool] = lambda _: False,
+    pending: Collection[int] = (),
     artifacts: Path | None = None,
 ) -> RoundResult:
     """
@@ -89,6 +90,8 @@ def evaluate_round(
             Asked for each trial that its task did not see to its end: whether
             a person decided that it did well. It is judged by what it measured.
 
+        pending: Failed trials that are about to be tried again.
+
         artifacts:
             Folder under which workspaces are: what still runs of a lost trial
             on this machine is ended. `None` leaves it alone.
@@ -98,7 +101,7 @@ def evaluate_round(
         told = trial.number in wanted and _set_right(study, trial, lost=lost, passed=passed)
         if told and artifacts is not None:
             end_jobs(study, trial, artifacts)
-    stop = study.decide()
+    stop = study.decide(pending=pending)
     trials = study.record().trials
     states: dict[str, int] = {}
     for trial in trials:
