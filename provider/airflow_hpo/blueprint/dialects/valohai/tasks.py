@@ -207,7 +207,9 @@ def _plan(
 
 def _strategy(at: _Reading, axes: Axes) -> tuple[str, dict[str, Any]]:
     if at.type == _BAYESIAN:
-        return _ENGINES[at.task.keys.get("engine", "optuna")], {}
+        # Random by their number, whatever became of the executions before.
+        name = _ENGINES[at.task.keys.get("engine", "optuna")]
+        return name, {"startup": "number"} if name == "hyperopt_tpe" else {}
     if at.type == "random_search":
         return "random", {}
     varies = any(not isinstance(found, Constant) for found in axes.distributions.values())

@@ -144,7 +144,7 @@ def _kind(blueprint: Blueprint, columns: list[Column], losses: Losses) -> dict[s
         message = f"the first {STARTUP} executions are always random"
         losses.say("strategy.startup_trials", message)
     for option in blueprint.strategy.options:
-        if (name, option) != ("manual", "configurations"):
+        if (name, option) not in {("manual", "configurations"), ("hyperopt_tpe", "startup")}:
             losses.say(f"strategy.options.{option}", "there is no such option")
     return found
 
