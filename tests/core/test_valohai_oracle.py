@@ -119,8 +119,8 @@ def test_commands_word_for_word(document):
     Programs get the words that Valohai's command would give them, for every execution.
     """
     text = json.dumps(document)
-    problems = check_text(text)
-    assume(not any("not supported yet" in each.message for each in problems))
+    errors = [each for each in check_text(text) if each.severity == "error"]
+    assume(not any("not supported yet" in each.message for each in errors))
     (blueprint,) = parse_blueprints(text)
     step = valohai_yaml.parse(text).steps["train"]
 
