@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from airflow_hpo.errors import Problem
+from airflow_hpo.model.explain import flaws
 from airflow_hpo.model.trial import Suggestion, Trial
 from airflow_hpo.strategies import STRATEGIES, setting_of
 from airflow_hpo.strategies._auto_rules import Phase, choose, passed_over
@@ -62,10 +63,23 @@ class AutoOptions(Options):
 
 
 def _check_phase(phase: Phase) -> None:
-    strategy_class = STRATEGIES.load(phase.strategy)
-    if strategy_class is AutoStrategy or strategy_class.support.multi_fidelity:
+    """
+    Refuse a strategy that is not there or has rungs, and options that it does not have.
+    """
+    try:
+        strategy_class = STRATEGIES.load(phase.strategy)
+        has_rungs = strategy_class is AutoStrategy or strategy_class.support.multi_fidelity
+        options_class: type[Options] = strategy_class.options_class
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"strategy {phase.strategy} cannot be loaded: {error}") from error
+    if has_rungs:
         raise ValueError(f"a phase must be a strategy without rungs, got {phase.strategy!r}")
-    strategy_class.options_class.model_validate(phase.options)
+    try:
+        options_class.model_validate(phase.options)
+    except ValidationError as error:
+        found = flaws(error, options_class)
+        told = (f"{'.'.join(map(str, flaw.path))}: {flaw.message}" for flaw in found)
+        raise ValueError(f"options of phase {phase.strategy}: {'; '.join(told)}") from error
 
 
 class AutoStrategy:
