@@ -20,13 +20,15 @@ import heapq
 import json
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import NormalDist
 
 from airflow_hpo.model.record import StudyRecord
 from airflow_hpo.storage import open_storage
 from airflow_hpo.study import Study
+from airflow_hpo.testing.postgres import PostgresServer, PostgresUnavailableError
 from airflow_hpo.testing.stack import Stack
 
 TRIALS = 64
@@ -132,6 +134,24 @@ def planned(record: StudyRecord, median: float) -> list[float]:
     return [median * math.exp(normal.inv_cdf(t.configuration["x"])) for t in record.trials]
 
 
+@contextmanager
+def _stack(root: Path) -> Iterator[Stack]:
+    """
+    Start an Airflow, on PostgreSQL where there is one.
+    """
+    with ExitStack() as stack:
+        database = None
+        try:
+            server = stack.enter_context(PostgresServer())
+            database = server.url.replace("postgresql://", "postgresql+psycopg://")
+        except PostgresUnavailableError as error:
+            print(f"on SQLite: {error}")
+        # The executor has room for more: what is measured are the study's slots.
+        yield stack.enter_context(
+            Stack(root / "home", root / "dags", parallelism=SLOTS + 2, database=database)
+        )
+
+
 def main() -> None:
     """
     Start an Airflow, run the modes one after the other, print, stop it.
@@ -147,8 +167,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         write_dags(root / "dags", arguments.median_seconds)
-        # The executor has room for more: what is measured are the study's slots.
-        with Stack(root / "home", root / "dags", parallelism=SLOTS + 2) as stack:
+        with _stack(root) as stack:
             for mode in arguments.modes:
                 stack.wait_for_dag(mode)
             for mode in arguments.modes:
