@@ -319,11 +319,13 @@ def main() -> None:
     parser.add_argument("--lcbench", type=Path, default=LCBENCH, help="the surrogate's folder")
     parser.add_argument("--json", type=Path, default=RESULTS / "search.json")
     parser.add_argument("--again", action="store_true", help="measure anew what is there")
+    parser.add_argument("--report", action="store_true", help="measure nothing, show what is there")
     parser.add_argument("--page", action="store_true", help="write the tables into docs")
     arguments = parser.parse_args()
     protocol = {"trials": arguments.trials, "batch": arguments.batch}
     results = Results(arguments.json, protocol)
-    measure(results, arguments)
+    if not arguments.report:
+        measure(results, arguments)
     found = report(results.data["cells"])
     text = tables(found)
     print(text, *verdict(found), sep="\n")
