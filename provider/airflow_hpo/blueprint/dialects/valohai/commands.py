@@ -152,6 +152,9 @@ class Script:
             return None
         filling = self._fillings.get(name)
         has_value = filling is not None and (filling.is_searched or filling.value is not None)
+        if filling is not None and filling.declared.multiple and not has_value:
+            self.mentioned.add(name)
+            return "" if kind == "parameter" else _quoted(["[]"])
         if filling is None or (kind == "parameter-value" and not has_value):
             self.left.append(f"{{{text}}}")
             return None
