@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from airflow_hpo.driver import TrialRun, evaluate_round
+from airflow_hpo.driver.watch import Watch
 from airflow_hpo.model.blueprint import Blueprint
 from airflow_hpo.model.stop import Stop
-from airflow_hpo.model.trial import Failure, TrialState
+from airflow_hpo.model.trial import Failure, Measurement, TrialState
 from airflow_hpo.storage import open_storage
 from airflow_hpo.study import Study
 
@@ -414,3 +415,48 @@ def test_cleared_goal_opens_the_study_again(make, opened, attempt):
     assert (again.state, again.attempt, again.values) == (TrialState.COMPLETE, 2, (0.5,))
     assert evaluate_round(study, [0], lost=lambda _: None).stop is None
     assert len(study.ask(1, key="more")) == 1
+
+
+def test_who_takes_over_judges_nothing_twice(make, opened):
+    """
+    Measurements that were judged when they came are not judged again by a later standard.
+    """
+    blueprint = make(
+        "true",
+        pruner={"name": "threshold", "options": {"upper": 1.0}},
+        stop=[{"kind": "metric", "metric": "y", "at_most": 0.0}],
+    )
+    study = opened(blueprint)
+    study.ask(1, key="ask")
+    trial = study.start(0, key="try 1")
+    series = [Measurement({"y": value}, time=float(place)) for place, value in enumerate([9, 0])]
+
+    assert Watch(study, trial, seen=2).measured(series) is None
+    assert study.record().stop is None
+    watch = Watch(study, trial, seen=2)
+    assert watch.measured([*series, Measurement({"y": 2}, time=3.0)]).reason == (
+        "pruned at step 3: 2 above the upper bound 1"
+    )
+
+
+def test_a_torrent_of_measurements_costs_little(make, opened):
+    """
+    Code that measures very often is judged all the same, in bounded time.
+    """
+    blueprint = make("true", pruner={"name": "median", "options": {"startup_trials": 1}})
+    study = opened(blueprint)
+    study.ask(2, key="ask")
+    study.start(1, key="try 1")
+    good = [Measurement({"y": 0.0}, time=1.0)] * 20_000
+    study.measure(1, good, attempt=1, first=0)
+    watch = Watch(study, study.start(0, key="try 1"))
+    began = time.process_time()
+    verdict = None
+    for _ in range(8):
+        fresh = [Measurement({"y": 0.0}, time=1.0)] * 1000
+        verdict = verdict or watch.measured(fresh)
+    assert verdict is None
+    assert time.process_time() - began < 20
+    bad = [Measurement({"y": 5.0}, time=1.0)] * 3
+    watch._trial = study.record().trials[0]
+    assert watch.measured(bad).reason.startswith("pruned at step 1: 5 above the median 0 of 1")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_hpo.metrics import Collector
     from airflow_hpo.model.blueprint import Step
     from airflow_hpo.model.job import Job
+    from airflow_hpo.model.stop import Stop
     from airflow_hpo.model.trial import Measurement, Trial
     from airflow_hpo.runners.base import Runner
     from airflow_hpo.study import Study
@@ -131,8 +132,7 @@ class TrialRun:
         trial = self.study.start(self.number, key=self._key)
         if trial.is_final:
             return trial  # this very attempt has already told its outcome
-        known = record.stop if insist else None
-        self._watch = Watch(self.study, trial, known=known)
+        self._watch = self._watched(trial, before, known=record.stop if insist else None)
         try:
             outcome = self._outcome(trial)
         except BaseException as error:
@@ -147,6 +147,12 @@ class TrialRun:
         with suppress(StorageError):
             self.study.look()  # its end may be the study's: running trials wait to hear it
         return told
+
+    def _watched(self, trial: Trial, before: Trial, *, known: Stop | None) -> Watch:
+        taken_over = before.state is TrialState.RUNNING and before.attempt == trial.attempt
+        storage, name = self.study.storage, self.study.name
+        seen = len(storage.measurements(name, trial.number)) if taken_over else 0
+        return Watch(self.study, trial, known=known, seen=seen)
 
     def cancel(self, reason: str = "cancelled", *, state: TrialState = TrialState.FAILED) -> None:
         """

@@ -36,6 +36,10 @@ _SHARE = 20
 _LONGEST_S = 4.0
 
 
+# So many measurements are looked at for each time that some are written.
+_WORK = 20_000
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """
@@ -63,12 +67,19 @@ class Watch:
 
         known: Why the study had ended before the attempt began, if it had: a
             person who runs a trial again then wants it to run to its end.
+
+        seen:
+            How many measurements were judged before: whoever takes over a
+            running job reads them again, and must not judge them again.
     """
 
-    def __init__(self, study: Study, trial: Trial, *, known: Stop | None = None) -> None:
+    def __init__(
+        self, study: Study, trial: Trial, *, known: Stop | None = None, seen: int = 0
+    ) -> None:
         self._study = study
         self._trial = trial
         self._known = known
+        self._seen = seen
         self._next = time.monotonic() + _LOOK_S
         self._pruner = pruner_for(study.blueprint)
         self._rivals = Rivals(study, trial.number)
@@ -77,32 +88,50 @@ class Watch:
         """
         Return why the trial ends now that it measured *fresh*; `None` to go on.
         """
-        stop = self._study.reached(self._trial, fresh) if self._known is None else None
-        pruned = None if stop is not None else self._pruned(fresh)
-        metrics = {name: value for found in fresh for name, value in found.metrics.items()}
-        self._trial = replace(
-            self._trial,
-            metrics={**self._trial.metrics, **metrics},
-            measurements=(*self._trial.measurements, *fresh),
-        )
+        old, new = fresh[: self._seen], fresh[self._seen :]
+        self._seen -= len(old)
+        self._note(old)
+        stop = self._study.reached(self._trial, new) if self._known is None else None
+        pruned = None if stop is not None else self._pruned(new)
+        self._note(new)
         if stop is not None:
             return Verdict(f"the study ended: {stop.reason}", reached=True)
         return None if pruned is None else Verdict(pruned)
+
+    def _note(self, measured: Sequence[Measurement]) -> None:
+        metrics = dict(self._trial.metrics)
+        for found in measured:
+            metrics.update(found.metrics)
+        judged = self._judged(measured)
+        known = (*self._trial.measurements, *judged) if judged else self._trial.measurements
+        self._trial = replace(self._trial, metrics=metrics, measurements=known)
+
+    def _judged(self, measured: Sequence[Measurement]) -> list[Measurement]:
+        """
+        Return those of *measured* that a pruner looks at.
+        """
+        if self._pruner is None:
+            return []
+        metric = self._study.blueprint.objectives[0].metric
+        return [found for found in measured if metric in found.metrics]
 
     def _pruned(self, fresh: Sequence[Measurement]) -> str | None:
         """
         Return why the pruner ends the trial, at the first of *fresh* where it does.
         """
-        if self._pruner is None:
+        judged = self._judged(fresh)
+        if self._pruner is None or not judged:
             return None
         try:
             rivals = self._rivals.load()
         except StorageError:
             return None  # the next measurement will be judged
         known = self._trial.measurements
-        for count in range(1, len(fresh) + 1):
+        # Code that measures a hundred times a second is not worth as many looks.
+        most = max(1, _WORK // (len(known) + len(judged)))
+        for count in range(max(1, len(judged) - most + 1), len(judged) + 1):
             # One by one: how many came at once must make no difference.
-            trial = replace(self._trial, measurements=(*known, *fresh[:count]))
+            trial = replace(self._trial, measurements=(*known, *judged[:count]))
             reason = self._pruner.judge(trial, rivals)
             if reason is not None:
                 return reason

@@ -35,8 +35,8 @@ class EvaluateOperator(StudyOperator):
     end, the tasks of later rounds are skipped, so that the report comes next.
     In a run that was cleared, rounds that ran before run again.
 
-    **What it does not do.** It ends no trial that is running: a round is
-    always seen to its end.
+    **What it does not do.** It ends no trial that is running: trials look
+    after that themselves, and it comes when all of them have ended.
 
     **Known limitation.** Where the round's suggest task failed, this task
     succeeds nonetheless, to skip what is left in one go; `ReportOperator`

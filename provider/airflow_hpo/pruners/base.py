@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow_hpo.model.objective import Objective
-    from airflow_hpo.model.trial import Trial
+    from airflow_hpo.model.trial import Measurement, Trial
 
 __all__ = [
     "Curve",
@@ -181,6 +181,8 @@ class RuledPruner:
         self.options = options
         self.objective = objective
         self.step_name = step_name
+        # Curves by what they were made of: trials that have ended come again and again.
+        self._curves: dict[int, tuple[tuple[Measurement, ...], Curve]] = {}
 
     def judge(self, trial: Trial, others: Iterable[Trial]) -> str | None:
         """
@@ -189,11 +191,14 @@ class RuledPruner:
         own = curve_of(trial, self.objective)
         if not own.steps or not self._is_due(own):
             return None
-        rivals = [
-            curve_of(other, self.objective)
-            for other in others
-            if other.number != trial.number and other.state in _COMPARED
+        compared = [
+            other for other in others if other.number != trial.number and other.state in _COMPARED
         ]
+        rivals = [self._curve(other) for other in compared]
+        self._curves = {
+            id(other.measurements): (other.measurements, curve)
+            for other, curve in zip(compared, rivals, strict=True)
+        }
         reason = self.reason(own, rivals)
         if reason is None:
             return None
@@ -204,6 +209,13 @@ class RuledPruner:
         Return why the trial with the curve *own* ends at its last step.
         """
         raise NotImplementedError
+
+    def _curve(self, trial: Trial) -> Curve:
+        known, curve = self._curves.get(id(trial.measurements), (None, None))
+        if known is trial.measurements and curve is not None:
+            same = (curve.number, curve.state) == (trial.number, trial.state)
+            return curve if same else curve_of(trial, self.objective)
+        return curve_of(trial, self.objective)
 
     def _is_due(self, own: Curve) -> bool:
         """
@@ -222,6 +234,8 @@ class RuledPruner:
         Return the curves that reached the trial's step, up to that step.
         """
         step = own.steps[-1]
+        parts = (curve.until(step) for curve in rivals if curve.reaches(step))
+        return [part for part in parts if part.steps]
         return [
             curve.until(step) for curve in rivals if curve.reaches(step) and curve.until(step).steps
         ]
