@@ -93,15 +93,7 @@ def build_job(
 
         TrialFailedError: If that cannot be had now.
     """
-    checkpoint = workspace / "checkpoint"
-    common = (shared or workspace) / "shared"
-    for folder in (checkpoint, common):
-        folder.mkdir(parents=True, exist_ok=True)
-    params_file = workspace / "params.json"
-    values = _values(blueprint, trial)
-    write_text(params_file, json.dumps(values, indent=2) + "\n")
-    resource = _resource(blueprint, trial)
-    workdir = _workdir(blueprint)
+    values, workdir = _values(blueprint, trial), _workdir(blueprint)
     scene = Scene(
         study=study,
         trial=trial.number,
@@ -120,18 +112,9 @@ def build_job(
         workspace=str(workspace),
         workdir=workdir,
         command=parse_command(step).render(values),
-        configuration=dict(trial.configuration),
+        configuration=values,
         environment={
-            "HPO_STUDY": study,
-            "HPO_TRIAL": str(trial.number),
-            "HPO_ATTEMPT": str(trial.attempt),
-            "HPO_PARAMS_FILE": str(params_file),
-            "HPO_CHECKPOINT_DIR": str(checkpoint),
-            "HPO_OUTPUT_DIR": str(workspace),
-            "HPO_SHARED_DIR": str(common),
-            "HPO_STEP": step.name,
-            **({} if parent is None else {"HPO_PARENT_CHECKPOINT_DIR": str(parent)}),
-            **({} if resource is None else {"HPO_RESOURCE": str(resource)}),
+            **_own_variables(scene, _resource(blueprint, trial), parent=parent),
             **_surroundings(blueprint, scene),
             **blueprint.trial.environment,
         },
@@ -140,6 +123,29 @@ def build_job(
         options=dict(options),
         token=str(trial.started),
     )
+
+
+def _own_variables(scene: Scene, resource: float | None, *, parent: Path | None) -> dict[str, str]:
+    """
+    Return what every job is told, and make the folders and the file that it names.
+    """
+    checkpoint, common = scene.workspace / "checkpoint", scene.shared / "shared"
+    for folder in (checkpoint, common):
+        folder.mkdir(parents=True, exist_ok=True)
+    params_file = scene.workspace / "params.json"
+    write_text(params_file, json.dumps(scene.configuration, indent=2) + "\n")
+    return {
+        "HPO_STUDY": scene.study,
+        "HPO_TRIAL": str(scene.trial),
+        "HPO_ATTEMPT": str(scene.attempt),
+        "HPO_PARAMS_FILE": str(params_file),
+        "HPO_CHECKPOINT_DIR": str(checkpoint),
+        "HPO_OUTPUT_DIR": str(scene.workspace),
+        "HPO_SHARED_DIR": str(common),
+        "HPO_STEP": scene.step,
+        **({} if parent is None else {"HPO_PARENT_CHECKPOINT_DIR": str(parent)}),
+        **({} if resource is None else {"HPO_RESOURCE": str(resource)}),
+    }
 
 
 def _surroundings(blueprint: Blueprint, scene: Scene) -> Mapping[str, str]:
