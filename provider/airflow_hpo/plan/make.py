@@ -12,6 +12,7 @@ from airflow_hpo.plan.table import Plan, Round
 from airflow_hpo.strategies import strategy_for
 from airflow_hpo.strategies.auto import explain, phases_of
 from airflow_hpo.strategies.points import distinct_points
+from airflow_hpo.strategies.support import caveats
 
 if TYPE_CHECKING:
     from airflow_hpo.model.blueprint import Blueprint
@@ -137,7 +138,8 @@ def _capped_trials(blueprint: Blueprint) -> tuple[int, tuple[str, ...]]:
     wanted = blueprint.budget.trials
     limit = strategy_for(blueprint).limit(blueprint.space)
     chosen = explain(blueprint)
-    notes = () if chosen is None else (chosen,)
+    notes = tuple(caveats(blueprint.strategy.name, blueprint.space))
+    notes = notes if chosen is None else (chosen, *notes)
     if limit is None or limit >= wanted:
         return wanted, notes
     what = "configuration" if limit == 1 else "configurations"

@@ -22,14 +22,14 @@ from airflow_hpo.model.distribution import (
 from airflow_hpo.model.explain import Flaw, flaws
 from airflow_hpo.model.objective import Objective
 from airflow_hpo.model.registry import did_you_mean
-from airflow_hpo.model.space import Space
+from airflow_hpo.model.space import Parameter, Space
 from airflow_hpo.model.values import Configuration
 from airflow_hpo.strategies import PLANNED, STRATEGIES, create_strategy
 from airflow_hpo.strategies._lattice import count_configurations
 from airflow_hpo.strategies.base import Setting, Support
 from airflow_hpo.strategies.points import points_problems
 
-__all__ = ["able_to", "exhaustible", "lacks", "strategy_problems", "unsupported"]
+__all__ = ["able_to", "caveats", "exhaustible", "lacks", "strategy_problems", "unsupported"]
 
 _Ability = Literal["float", "int", "categorical", "normal", "continuous"]
 
@@ -106,6 +106,30 @@ def able_to(ability: str) -> list[str]:
     Return the names of our own strategies that have *ability*, a key of `Support`.
     """
     return [name for name in STRATEGIES.entries if getattr(STRATEGIES.load(name).support, ability)]
+
+
+# Words of a strategy's note, and which spaces they are about.
+_CAVEATS: dict[str, Callable[[Parameter], bool]] = {
+    "weights": lambda item: getattr(item.distribution, "weights", None) is not None,
+    "normal": lambda item: isinstance(item.distribution, (Normal, LogNormal)),
+    "conditional": lambda item: bool(item.when),
+    "choices and": lambda item: isinstance(item.distribution, Categorical),
+}
+
+
+def caveats(name: str, space: Space) -> list[str]:
+    """
+    Return what strategy *name* does otherwise than a person may think, for *space*.
+    """
+    clauses = STRATEGIES.load(name).support.note.split("; ")
+    return [
+        f"strategy {name}: {clause}"
+        for clause in clauses
+        if any(
+            word in clause and any(map(concerns, space.parameters))
+            for word, concerns in _CAVEATS.items()
+        )
+    ]
 
 
 def lacks(name: str, ability: str) -> bool:

@@ -23,10 +23,19 @@ __all__ = ["check_options", "load_named"]
 
 
 def load_named(
-    name: str, *, table: Table, planned: Collection[str], path: Path, problems: Problems
+    name: str,
+    *,
+    table: Table,
+    planned: Collection[str],
+    path: Path,
+    problems: Problems,
+    elsewhere: Mapping[str, str] | None = None,
 ) -> Any:  # noqa: ANN401 - the variant's class
     """
     Return the variant called *name*, or note why there is none.
+
+    *elsewhere* has names of other tools, in lower case without dashes, with
+    what to write instead.
     """
     kind = table.kind
     if name not in table.entries and name in planned:
@@ -34,7 +43,8 @@ def load_named(
         return None
     if name not in table:
         known = table.names()
-        hint = did_you_mean(name, [*known, *planned]) or f"names are {', '.join(known)}"
+        meant = (elsewhere or {}).get(name.lower().replace("-", "").replace("_", ""))
+        hint = meant or did_you_mean(name, [*known, *planned]) or f"names are {', '.join(known)}"
         problems.error(path, f"must be the name of a {kind}, got {name!r}", hint=hint)
         return None
     try:

@@ -18,6 +18,29 @@ if TYPE_CHECKING:
 __all__ = ["check_strategy"]
 
 
+# What other tools call their strategies.
+_ELSEWHERE = {
+    "atpe": "hyperopt's adaptive TPE is not built in: write hyperopt_tpe",
+    "hyperoptatpe": "hyperopt's adaptive TPE is not built in: write hyperopt_tpe",
+    "bayes": "write gp or tpe",
+    "bayesian": "write gp or tpe",
+    "bo": "write gp",
+    "bruteforce": "write grid, with options: {order: shuffled} for Optuna's order of chance",
+    "cmaessampler": "write cmaes",
+    "gpsampler": "write optuna_gp, or gp, which needs no torch",
+    "gridsearch": "write grid",
+    "halton": "write qmc, with options: {sequence: halton}",
+    "hyperopt": "write hyperopt_tpe",
+    "nsga": "write nsga2",
+    "nsgaii": "write nsga2",
+    "nsgaiii": "write nsga3",
+    "optuna": "write tpe",
+    "randomsearch": "write random",
+    "sobol": "write qmc",
+    "tpesampler": "write tpe",
+}
+
+
 def check_strategy(draft: Draft, space: Space | None, problems: Problems) -> None:
     """
     Note why the strategy cannot be used as it is asked for.
@@ -26,7 +49,12 @@ def check_strategy(draft: Draft, space: Space | None, problems: Problems) -> Non
     if spec is None:
         return
     strategy_class = load_named(
-        spec.name, table=STRATEGIES, planned=PLANNED, path=("strategy", "name"), problems=problems
+        spec.name,
+        table=STRATEGIES,
+        planned=PLANNED,
+        path=("strategy", "name"),
+        problems=problems,
+        elsewhere=_ELSEWHERE,
     )
     if strategy_class is None:
         return
