@@ -120,10 +120,13 @@ class PostgresServer:
         """
         log = self.folder / "log"
         (self.folder / "stays").unlink(missing_ok=True)
-        server = [self._binaries / "postgres", "-D", self.folder / "data", "-k", self.folder]
+        server = [
+            str(self._binaries / "postgres"),
+            *("-D", str(self.folder / "data"), "-k", str(self.folder), "-h", ""),
+        ]
         settings = [word for setting in self._settings for word in ("-c", setting)]
-        self._keeper = subprocess.Popen(  # noqa: S603 - our own script and binaries
-            ["/bin/sh", "-c", _KEEPER, "sh", log, *server, "-h", "", *settings],
+        keeper = self._keeper = subprocess.Popen(  # noqa: S603 - our own script and binaries
+            ["/bin/sh", "-c", _KEEPER, "sh", str(log), *server, *settings],
             stdin=subprocess.PIPE,
             start_new_session=True,
             env=_environment(),
@@ -132,7 +135,7 @@ class PostgresServer:
         )
         deadline = time.monotonic() + _START_S
         while refusal := self._refusal():
-            alive = self._keeper.poll() is None and time.monotonic() < deadline
+            alive = keeper.poll() is None and time.monotonic() < deadline
             assert alive, f"PostgreSQL did not start: {refusal}\n{log.read_text()}"
             time.sleep(0.05)
 
@@ -232,7 +235,7 @@ def _runnable(install: Path, folder: Path, account: dict[str, Any]) -> Path:
             if libraries.is_dir():
                 shutil.copytree(libraries, folder / libraries.name, symlinks=True)
         try:
-            command = [candidate / "bin" / "postgres", "--version"]
+            command = [str(candidate / "bin" / "postgres"), "--version"]
             subprocess.run(command, check=True, capture_output=True, cwd=folder, **account)  # noqa: S603
         except (OSError, subprocess.SubprocessError) as error:
             reason = f"it cannot be run: {error}"
