@@ -447,12 +447,12 @@ def test_a_torrent_of_measurements_costs_little(make, opened):
     study = opened(blueprint)
     study.ask(2, key="ask")
     study.start(1, key="try 1")
-    good = [Measurement({"y": 0.0}, time=1.0)] * 20_000
+    good = [Measurement({"y": 0.0}, time=1.0)] * 5000
     study.measure(1, good, attempt=1, first=0)
     watch = Watch(study, study.start(0, key="try 1"))
     began = time.process_time()
     verdict = None
-    for _ in range(8):
+    for _ in range(4):
         fresh = [Measurement({"y": 0.0}, time=1.0)] * 1000
         verdict = verdict or watch.measured(fresh)
     assert verdict is None

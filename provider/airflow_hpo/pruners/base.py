@@ -236,9 +236,6 @@ class RuledPruner:
         step = own.steps[-1]
         parts = (curve.until(step) for curve in rivals if curve.reaches(step))
         return [part for part in parts if part.steps]
-        return [
-            curve.until(step) for curve in rivals if curve.reaches(step) and curve.until(step).steps
-        ]
 
     @staticmethod
     def mean(losses: Sequence[float]) -> float:
