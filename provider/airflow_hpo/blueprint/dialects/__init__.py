@@ -25,6 +25,7 @@ WRITERS = Table(
     entries={
         "native": "airflow_hpo.blueprint.dialects.native.write:write",
         "valohai": "airflow_hpo.blueprint.dialects.valohai.write:write",
+        "polyaxon": "airflow_hpo.blueprint.dialects.polyaxon.write:write",
     },
     group="airflow_hpo.writers",
 )

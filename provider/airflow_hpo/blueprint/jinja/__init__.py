@@ -9,6 +9,7 @@ a mapping, nothing else; numbers, texts and loops are bounded.
 ==============================  ===============================================
 ``{{ name }}``                  the value, quoted for the shell; nothing where
                                 there is none
+``{{ params['my-lr'] }}``       the same by any name; ``{{ params.lr }}``
 ``{{ lr * 2 }}``                what an expression yields, quoted likewise
 ``{{ '--bn' if bn else '' }}``  text that the template itself holds: as it is
 ``{% if bn %}--bn{% endif %}``  text outside of braces: as it is

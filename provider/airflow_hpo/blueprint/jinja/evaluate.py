@@ -22,7 +22,10 @@ from airflow_hpo.blueprint.jinja.operations import (
 )
 from airflow_hpo.model.values import Value
 
-__all__ = ["pieces"]
+__all__ = ["PARAMS", "pieces"]
+
+PARAMS = "params"
+"""The name that stands for all parameters, unless one is called so."""
 
 # What a command needs, many times over.
 _MOST_STEPS = 50_000
@@ -36,7 +39,7 @@ def pieces(block: nodes.Block, values: Mapping[str, Value]) -> list[str]:
     Raises:
         ValueError: If an expression has no value, or the template has no end.
     """
-    scope = _Scope(dict(values))
+    scope = _Scope({PARAMS: dict(values), **values})
     scope.run(block)
     return scope.written
 

@@ -207,9 +207,9 @@ class ExpressionParser:
         for op in ("-", "+"):
             if self.accept(op):
                 self.deeper()
-                value = nodes.Unary(op, self._sign_or_primary())
+                signed = nodes.Unary(op, self._sign_or_primary())
                 self.depth -= 1
-                return value
+                return signed
         value = self._primary()
         while self.token.kind == "op" and self.token.value in {".", "["}:
             value = self._item(value)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from airflow_hpo.blueprint.jinja import nodes
-from airflow_hpo.blueprint.jinja.evaluate import pieces
+from airflow_hpo.blueprint.jinja.evaluate import PARAMS, pieces
 from airflow_hpo.blueprint.jinja.nodes import walk
 from airflow_hpo.blueprint.jinja.operations import Author
 from airflow_hpo.blueprint.jinja.parser import parse
@@ -53,7 +53,10 @@ class JinjaTemplate:
         """
         used, made = set(), set(_GIVEN)
         for node in walk(self.block):
-            if isinstance(node, nodes.Name):
+            name = of_params(node)
+            if name is not None:
+                used.add(name)
+            elif isinstance(node, nodes.Name) and node.name != PARAMS:
                 used.add(node.name)
             elif isinstance(node, nodes.For):
                 made.update(node.targets)
@@ -133,6 +136,17 @@ class JinjaTemplate:
             str(piece) if isinstance(piece, Author) else quoted(piece, next(around))
             for piece in found
         )
+
+
+def of_params(node: nodes.Expression | nodes.Statement) -> str | None:
+    """
+    Return the name that stands in ``params.name`` or ``params['name']``.
+    """
+    if not isinstance(node, nodes.Item) or node.base != nodes.Name(PARAMS):
+        return None
+    index = node.index
+    is_text = isinstance(index, nodes.Const) and isinstance(index.value, str)
+    return str(index.value) if isinstance(index, nodes.Const) and is_text else None
 
 
 def _names_in(node: nodes.Expression | nodes.Block) -> set[str]:

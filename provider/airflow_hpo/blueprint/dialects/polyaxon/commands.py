@@ -81,7 +81,7 @@ def _word(text: str) -> str:
     return f'"{"".join(inside)}"'
 
 
-_CONTEXT = re.compile(r"\bparams\.([A-Za-z_]\w*)(\.value\b|\.as_arg\b|\.as_str\b)?", re.ASCII)
+_CONTEXT = re.compile(r"\bparams\.([A-Za-z_]\w*)(\.value\b|\.as_arg\b|\.as_str\b)", re.ASCII)
 _FOLDER = re.compile(
     r"\{\{\s*globals\.(?:run_outputs_path|outputs_path|run_artifacts_path|artifacts_path)\s*\}\}"
 )

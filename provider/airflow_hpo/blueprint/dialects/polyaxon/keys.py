@@ -19,6 +19,8 @@ from airflow_hpo.blueprint.shapes import Anything, Either, Number, OneOf, Text
 from airflow_hpo.blueprint.units import DURATION_PATTERN, seconds_of
 
 __all__ = [
+    "ANNOTATED",
+    "ANNOTATION",
     "ENVIRONMENT",
     "NEW",
     "OLD",
@@ -31,6 +33,12 @@ __all__ = [
 
 OWN = "airflow_hpo"
 """Our own section, for what a file of Polyaxon's has no place for."""
+
+ANNOTATION = "airflow-hpo/"
+"""What our keys begin with as annotations, which Polyaxon takes in newer files."""
+
+ANNOTATED = ("name", "metric", "direction", "batch_size")
+"""Keys of our section that may be annotations."""
 
 Spelling = Mapping[str, str]
 """How a generation spells keys, by their plain names."""

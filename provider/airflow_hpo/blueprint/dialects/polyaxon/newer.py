@@ -7,7 +7,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.blueprint.dialects.polyaxon.commands import of_container
-from airflow_hpo.blueprint.dialects.polyaxon.keys import NEW, OWN, searches
+from airflow_hpo.blueprint.dialects.polyaxon.keys import (
+    ANNOTATED,
+    ANNOTATION,
+    NEW,
+    OWN,
+    OWN_SECTION,
+    searches,
+)
 from airflow_hpo.blueprint.dialects.polyaxon.reading import (
     Reading,
     read_matrix,
@@ -273,11 +280,36 @@ def _read_run(reading: Reading, given: Value, path: Path, problems: Problems) ->
     if run is BROKEN:
         return
     others = [name for name in run.keys if name not in {"kind", "container"}]
+    if _read_annotations(reading, run, problems):
+        others.remove("environment")
     if "runner" not in reading.own:
         say_passed_over(run, others, _HERE, problems, hint=_RUNNER_HINT)
     container = _CONTAINER.read(run.get("container"), run.place("container"), problems)
     if container is not BROKEN:
         _read_container(reading, container, problems)
+
+
+def _read_annotations(reading: Reading, run: Part, problems: Problems) -> bool:
+    """
+    Fill in our own keys where they stand as annotations; return whether nothing else does.
+    """
+    environment = run.get("environment")
+    given = environment.get("annotations") if isinstance(environment, dict) else None
+    if not isinstance(environment, dict) or not isinstance(given, dict):
+        return False
+    ours = [name for name in given if name.startswith(ANNOTATION)]
+    path = (*run.place("environment"), "annotations")
+    found = dict[str, Any]()
+    for word in ours:
+        name = word.removeprefix(ANNOTATION).replace("-", "_")
+        if name not in ANNOTATED:
+            known = ", ".join(ANNOTATION + name.replace("_", "-") for name in ANNOTATED)
+            problems.error((*path, word), f"must be one of {known}", at_key=True)
+            continue
+        read = OWN_SECTION.keys[name].shape.read(given[word], (*path, word), problems)
+        found |= {} if read is BROKEN else {name: read}
+    reading.own = {**found, **reading.own}
+    return bool(ours) and len(ours) == len(given) and set(environment) == {"annotations"}
 
 
 def _read_container(reading: Reading, container: Part, problems: Problems) -> None:

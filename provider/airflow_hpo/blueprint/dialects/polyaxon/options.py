@@ -274,7 +274,7 @@ def _drawn(
             problems.error(path, f"{rule}, got {low} and {high}")
             return None
         _warn_of_values(kind, low, high, path, problems)
-        low, high = math.exp(low), math.exp(high)
+        low, high = series.plain(math.exp(low)), series.plain(math.exp(high))
     values = {"low": low, "high": high, "log": "log" in kind}
     if step is not None:
         values |= {"step": step, "anchor": "zero"}

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from airflow_hpo.model.distribution import Categorical, Distribution, Float, Int
 
-__all__ = ["dates", "distribution_of", "geomspace", "linspace", "logspace", "range_"]
+__all__ = ["dates", "distribution_of", "geomspace", "linspace", "logspace", "plain", "range_"]
 
 # More values than anybody lists, few enough to hold.
 _MOST = 10_000
@@ -23,7 +23,7 @@ def _checked(count: int) -> int:
     return count
 
 
-def _plain(number: float) -> float:
+def plain(number: float) -> float:
     """
     Return *number* without the noise of binary arithmetic in its last digits.
 
@@ -66,7 +66,7 @@ def linspace(start: float, stop: float, num: int) -> list[float]:
     if not parts:
         return [float(start)]
     first, last = float(start), float(stop)
-    inner = [_plain(first + (last - first) * (index / parts)) for index in range(1, parts)]
+    inner = [plain(first + (last - first) * (index / parts)) for index in range(1, parts)]
     return [first, *inner, last]
 
 
@@ -81,7 +81,7 @@ def logspace(start: float, stop: float, num: int, base: float = 10) -> list[floa
     if base <= 0:
         raise ValueError(f"base must be above 0, got {base}")
     try:
-        return [_plain(float(base) ** exponent) for exponent in linspace(start, stop, num)]
+        return [plain(float(base) ** exponent) for exponent in linspace(start, stop, num)]
     except OverflowError:
         raise ValueError("must have finite values") from None
 
@@ -101,7 +101,7 @@ def geomspace(start: float, stop: float, num: int) -> list[float]:
         return [float(start)]
     low, high, sign = math.log10(abs(start)), math.log10(abs(stop)), math.copysign(1, start)
     inner = [
-        _plain(sign * 10 ** (low + (high - low) * (index / parts))) for index in range(1, parts)
+        plain(sign * 10 ** (low + (high - low) * (index / parts))) for index in range(1, parts)
     ]
     return [float(start), *inner, float(stop)]
 
