@@ -8,7 +8,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_hpo.model.objective import Objective, best_trial
@@ -17,6 +17,7 @@ from airflow_hpo.model.pareto import (
     dominates,
     front_indices,
     hypervolume,
+    measured_front,
     pareto_front,
     ranks,
 )
@@ -185,3 +186,79 @@ def test_front_of_trials():
     assert front == [0, 2, 1, 4]
     assert best_trial(objectives, trials).number == front[0]
     assert pareto_front(objectives, []) == []
+
+
+@pytest.mark.parametrize("count", [2, 3, 11, 101])
+def test_hypervolume_below_a_straight_front(count):
+    """
+    Evenly spread over the diagonal, points miss half a step of the triangle each.
+    """
+    steps = count - 1
+    losses = [(place / steps, 1 - place / steps) for place in range(count)]
+
+    assert hypervolume(losses, (1, 1)) == pytest.approx(1 / 2 - 1 / (2 * steps))
+
+
+def test_hypervolume_by_hand_in_three_dimensions():
+    """
+    Three bars that lie across each other: the sum less what they share.
+    """
+    losses = [(0, 2, 2), (2, 0, 2), (2, 2, 0)]
+
+    # Each is 3 x 1 x 1; any two, and so all three, share the cube of 1.
+    assert hypervolume(losses, (3, 3, 3)) == 3 * 3 - 3 * 1 + 1
+
+
+@settings(deadline=None)  # Optuna is loaded on the way
+@given(
+    st.integers(2, 5).flatmap(
+        lambda width: st.lists(
+            st.tuples(*[st.floats(0, 1, width=16)] * width), min_size=1, max_size=12
+        )
+    )
+)
+def test_hypervolume_is_optunas(losses):
+    """
+    Optuna computes the same volumes.
+    """
+    numpy = pytest.importorskip("numpy")
+    wfg = pytest.importorskip("optuna._hypervolume")
+    corner = (1.1,) * len(losses[0])
+
+    theirs = wfg.compute_hypervolume(numpy.array(losses), numpy.array(corner))
+
+    assert hypervolume(losses, corner) == pytest.approx(float(theirs), abs=1e-9)
+
+
+def test_measured_front_takes_the_worst_seen_for_a_missing_reference():
+    """
+    A reference that is given stands; otherwise the worst value of all, on the front or not.
+    """
+    loss = Objective(metric="loss", direction="minimize", reference=4)
+    gain = Objective(metric="gain", direction="maximize")
+    values = [(1, 5), (2, 9), (3, 3), (9, 1)]
+    trials = [
+        Trial(number, {}, TrialState.COMPLETE, values=each) for number, each in enumerate(values)
+    ]
+
+    volume, reference = measured_front([loss, gain], trials)
+
+    assert reference == {"loss": 4, "gain": 1}
+    assert volume == 3 * 4 + 2 * 4
+    assert measured_front([loss, gain], []) == (None, {})
+
+
+def test_fronts_too_large_to_measure_are_not_measured():
+    """
+    Nobody waits for minutes for one number of a report.
+    """
+    objectives = [Objective(metric=name, direction="minimize") for name in "abcde"]
+    trials = [
+        Trial(number, {}, TrialState.COMPLETE, values=(number, -number, 0, 0, 0))
+        for number in range(400)
+    ]
+
+    volume, reference = measured_front(objectives, trials)
+
+    assert volume is None
+    assert set(reference) == set("abcde")
