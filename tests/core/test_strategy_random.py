@@ -16,6 +16,7 @@ from airflow_hpo.model.objective import Objective
 from airflow_hpo.model.space import Parameter, Space
 from airflow_hpo.model.trial import Trial, TrialState
 from airflow_hpo.strategies import create_strategy
+from airflow_hpo.strategies._draws import Tried
 from airflow_hpo.strategies.base import Setting
 
 
@@ -202,3 +203,29 @@ def test_limit_is_what_there_is():
     assert make(trials=6).limit(small) is None
     assert make().limit(space_of(x=Float(low=0, high=1))) is None
     assert make().limit(space_of(x=Int(low=0, high=10**12))) == 10**12 + 1
+
+
+def test_what_was_tried_is_known_by_its_values():
+    """
+    Numbers count by value, choices by type as well, and absent is not null.
+    """
+    space = Space(
+        parameters=(
+            Parameter(name="x", distribution=Float(low=0, high=9)),
+            Parameter(name="kind", distribution=Categorical(choices=(1, True, "1", None, [1]))),
+        )
+    )
+    tried = Tried(
+        space,
+        [Trial(0, {"x": 1.0, "kind": 1}), Trial(1, {"x": 2.0}), Trial(2, {"x": 3, "other": 1})],
+    )
+
+    assert {"x": 1, "kind": 1} in tried
+    assert {"x": 2.0} in tried
+    assert {"x": 3, "other": 1} in tried
+    for configuration in (
+        *({"x": 1.0, "kind": kind} for kind in (True, "1", None, [1])),
+        {"x": 2.0, "kind": None},
+        {"x": 3.0},
+    ):
+        assert configuration not in tried
