@@ -225,3 +225,37 @@ def test_steps_survive_being_written():
     assert again == blueprint
     assert [step.once for step in again.trial.steps] == [True, False]
     assert Path(again.source.file).name == "<blueprint>"
+
+
+LOGML = """\
+model: {model_name: digits}
+functions:
+  dataset_create: {rows: 5}
+  model_train: {epochs: 20}
+hyper_parameter_optimization:
+  max_evals: 10
+  random_seed: 7
+  space:
+    dataset_preprocess:
+      scale: [choice, [2]]
+    model_train:
+      rate: [uniform, 0.0, 0.5]
+airflow_hpo:
+  steps:
+    model_train: 'echo "{{\\"loss\\": $(cat "$HPO_OUTPUT_DIR/n")}}"; echo {parameters}'
+    dataset_create: 'echo {rows} >> "$HPO_SHARED_DIR/rows"'
+    dataset_preprocess: 'expr {scale} "*" $(cat "$HPO_SHARED_DIR/rows") > "$HPO_OUTPUT_DIR/n"'
+"""
+
+
+def test_named_steps_of_log_ml_run_in_order_with_their_own_parameters(run):
+    """
+    Steps run in the workflow's order, those before the first tuned one once for all trials.
+    """
+    lines, told = run(LOGML, trials=2)
+
+    assert [told[number].values for number in (0, 1)] == [(10.0,), (10.0,)]
+    for number in (0, 1):
+        rate = told[number].configuration["model_train.rate"]
+        assert lines[number][-1] == f"--rate={rate} --epochs=20"
+        assert ("step dataset_create has run already" in "\n".join(lines[number])) == (number == 1)

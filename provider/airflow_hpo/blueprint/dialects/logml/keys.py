@@ -35,6 +35,7 @@ __all__ = [
     "SEARCH_SECTION",
     "STEPS",
     "STEP_HINTS",
+    "WORKFLOW",
 ]
 
 SEARCH = "hyper_parameter_optimization"
@@ -67,6 +68,22 @@ FUNCTIONS = (
     "model_save",
 )
 """All functions that a program may define."""
+
+WORKFLOW = (
+    "dataset_load",
+    "dataset_create",
+    "dataset_preprocess",
+    "dataset_augment",
+    "dataset_split",
+    "dataset_inout",
+    "dataset_save",
+    "model_create",
+    "model_train",
+    "model_save",
+    "model_evaluate",
+    "model_predict",
+)
+"""The same in the order in which they run."""
 
 
 def _some_seconds(text: str) -> float:
@@ -126,6 +143,10 @@ OWN_SECTION = Record(
         "command": Key(
             Text(examples=('python train.py -d -c "$LOGML_CONFIG"',)),
             "Runs the program on the trial's config.",
+        ),
+        "steps": Key(
+            Record({name: Key(Text(), "Its command.") for name in WORKFLOW}),
+            "Instead of the program: a command for each named step, with its own parameters.",
         ),
         "runner": Key(
             Either(

@@ -14,6 +14,7 @@ import yaml
 
 from airflow_hpo.blueprint.dialects.base import build
 from airflow_hpo.blueprint.dialects.logml.keys import OWN, SEARCH
+from airflow_hpo.blueprint.dialects.logml.steps import read_steps
 from airflow_hpo.blueprint.problems import show
 from airflow_hpo.model.blueprint import MetricsSpec, RunnerSpec, Step, TrialSpec
 
@@ -76,6 +77,8 @@ def read_trial(
     """
     _check_sections(data, problems)
     _warn_of_words(problems)
+    if "steps" in own:
+        return _trial_of_steps(own, found, problems)
     base = json.dumps(_base(data, found))
     if len(base) > _MOST_CHARACTERS:
         message = f"a config must have at most {_MOST_CHARACTERS} characters, got {len(base)}"
@@ -102,6 +105,29 @@ def read_trial(
         "workdir": own.get("workdir"),
         "timeout_s": own.get("timeout"),
     }
+    if "runner" in own:
+        values["runner"] = _runner(own["runner"])
+    return build(TrialSpec, values, ("trial",), problems)
+
+
+def _trial_of_steps(own: Mapping[str, Any], found: Found, problems: Problems) -> TrialSpec | None:
+    """
+    Return a trial whose steps have commands of their own, without Log(ML)'s program.
+    """
+    problems.relocate({("trial",): (OWN, "steps")})
+    if "command" in own:
+        problems.error((OWN, "command"), "must not stand beside steps", at_key=True)
+    steps = read_steps(own["steps"], found, problems)
+    if steps is None:
+        return None
+    values: dict[str, Any] = {
+        "steps": steps,
+        "environment": own.get("environment", {}),
+        "workdir": own.get("workdir"),
+        "timeout_s": own.get("timeout"),
+    }
+    if "metrics" in own:
+        values["metrics"] = _metrics(own, "")
     if "runner" in own:
         values["runner"] = _runner(own["runner"])
     return build(TrialSpec, values, ("trial",), problems)
