@@ -303,7 +303,8 @@ class Categorical(Document):
         """
         Return whether *value* is one of the choices.
         """
-        return any(canonical(value) == canonical(choice) for choice in self.choices)
+        label = canonical(value)
+        return any(label == canonical(choice) for choice in self.choices)
 
     def cast(self, value: Value) -> Value:
         """

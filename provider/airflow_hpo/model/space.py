@@ -229,45 +229,47 @@ class Space(Document):
         larger.
         """
         total = 1
+        children = self._children()
         for parameter in self.parameters:
             if not parameter.when:
-                count = self._branch_size(parameter)
+                count = self._branch_size(parameter, children)
                 if count is None:
                     return None
                 total *= count
         return total
 
-    def _branch_size(self, parameter: Parameter) -> int | None:
+    def _children(self) -> Mapping[str, list[Parameter]]:
+        """
+        Return what hangs below each parameter: of several parents, below the
+        last one in sampling order.
+        """
+        places = {parameter.name: place for place, parameter in enumerate(self.sampling_order)}
+        found: dict[str, list[Parameter]] = {}
+        for child in self.parameters:
+            if child.when:
+                parent = max(child.when, key=places.__getitem__)
+                found.setdefault(parent, []).append(child)
+        return found
+
+    def _branch_size(
+        self, parameter: Parameter, children: Mapping[str, list[Parameter]]
+    ) -> int | None:
         """
         Count the values of *parameter*, each times what hangs below it.
         """
         count = parameter.distribution.size()
-        children = [
-            child
-            for child in self.parameters
-            # With several parents, count below the last one in sampling order.
-            if child.when and self._nearest_parent(child) == parameter.name
-        ]
-        if count is None or not children:
-            return count
+        if count is None:
+            return None
         # Only the values that a child waits for differ from the rest, so that
         # a wide range is counted without being listed.
-        named = {canonical(value) for child in children for value in child.when[parameter.name]}
-        total = count - len(named)
-        for label in named:
-            below = 1
-            for child in children:
-                if label in {canonical(item) for item in child.when[parameter.name]}:
-                    size = self._branch_size(child)
-                    if size is None:
-                        return None
-                    below *= size
-            total += below
-        return total
-
-    def _nearest_parent(self, child: Parameter) -> str:
-        order = [parameter.name for parameter in self.sampling_order]
-        return max(child.when, key=order.index)
+        below: dict[str, int] = {}
+        for child in children.get(parameter.name, ()):
+            size = self._branch_size(child, children)
+            if size is None:
+                return None
+            for label in {canonical(value) for value in child.when[parameter.name]}:
+                below[label] = below.get(label, 1) * size
+        return count - len(below) + sum(below.values())
 
 
 def _typed(parameter: Parameter, kinds: Mapping[str, Distribution]) -> Parameter:

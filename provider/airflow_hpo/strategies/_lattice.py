@@ -8,7 +8,7 @@ at of it. Values of weight zero are switched off and are not part of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from airflow_hpo.model.distribution import Categorical, Constant, Distribution, Float, Int
@@ -299,18 +299,34 @@ def _parts(space: Space) -> list[Space]:
     """
     ties = [{parameter.name, *parameter.when} for parameter in space.parameters]
     ties += [set(expression.names()) for expression in space.expressions if expression.names()]
-    groups: list[set[str]] = []
-    for tie in ties:
-        apart = [group for group in groups if not group & tie]
-        groups = [*apart, tie.union(*(group for group in groups if group & tie))]
+    group_of = _joined(ties)
+    parameters: dict[str, list[Parameter]] = {}
+    constraints: dict[str, list[str]] = {}
+    for parameter in space.parameters:
+        parameters.setdefault(group_of[parameter.name], []).append(parameter)
+    for expression in space.expressions:
+        for name in sorted(expression.names())[:1]:
+            constraints.setdefault(group_of[name], []).append(expression.text)
     return [
-        Space(
-            parameters=tuple(item for item in space.parameters if item.name in group),
-            constraints=tuple(
-                expression.text
-                for expression in space.expressions
-                if expression.names() and expression.names() <= group
-            ),
-        )
-        for group in groups
+        Space(parameters=tuple(items), constraints=tuple(constraints.get(group, ())))
+        for group, items in parameters.items()
     ]
+
+
+def _joined(ties: Iterable[set[str]]) -> dict[str, str]:
+    """
+    Return for each name one that stands for all that it is tied together with.
+    """
+    leader: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while (above := leader.setdefault(name, name)) != name:
+            leader[name] = leader[above]  # half the way for whoever asks next
+            name = above
+        return name
+
+    for tie in ties:
+        first = find(min(tie))
+        for other in tie:
+            leader[find(other)] = first
+    return {name: find(name) for name in tuple(leader)}
