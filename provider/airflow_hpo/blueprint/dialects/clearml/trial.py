@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.blueprint.dialects.base import build
@@ -131,8 +132,9 @@ def _flags(found: Found) -> list[str]:
     Return ``{name:--name=}`` for each parameter, its section left out where it can be.
     """
     bare = [name.rpartition("/")[2] for name in found.variants]
+    count = Counter(bare)
     flags = [
-        short if bare.count(short) == 1 else name
+        short if count[short] == 1 else name
         for short, name in zip(bare, found.variants, strict=True)
     ]
     return [
