@@ -5,13 +5,13 @@ BOHB: Hyperband whose configurations come from a model of the highest rung.
 from __future__ import annotations
 
 import random
-import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from airflow_hpo.model.objective import loss
 from airflow_hpo.model.trial import Suggestion, Trial, TrialState
 from airflow_hpo.model.values import derive_seed
 from airflow_hpo.strategies._ladder import Configurations, Members, RandomConfigurations
@@ -19,17 +19,20 @@ from airflow_hpo.strategies.base import Support
 from airflow_hpo.strategies.hyperband import HyperbandOptions, HyperbandStrategy
 
 if TYPE_CHECKING:
-    from optuna.samplers import TPESampler
+    from collections.abc import Sequence
 
     from airflow_hpo.model.space import Space
     from airflow_hpo.strategies._draws import Draws
-    from airflow_hpo.strategies._model import Model
+    from airflow_hpo.strategies._kde import KdeModel
     from airflow_hpo.strategies.base import Options
 
 __all__ = ["BohbOptions", "BohbStrategy"]
 
 # How often the model is asked for one trial before chance decides.
 _PROPOSALS = 12
+
+# No kernel is narrower, on the unit interval.
+_NARROWEST = 1e-3
 
 # What a model learns from: those with a value, and those that can have none.
 _TAUGHT = frozenset({TrialState.COMPLETE, TrialState.INFEASIBLE})
@@ -48,20 +51,25 @@ class BohbOptions(HyperbandOptions):
             by default one more than there are parameters.
 
         n_candidates: How many candidates are drawn for each suggestion.
+
+        widening: Numbers are drawn around good ones with so many times the
+            width that the model sees them with.
     """
 
     random_fraction: float = Field(default=1 / 3, ge=0, le=1)
     good_share: float = Field(default=0.15, gt=0, lt=1)
     min_points: int | None = Field(default=None, ge=1)
     n_candidates: int = Field(default=64, ge=1)
+    widening: float = Field(default=3, gt=0)
 
 
 class BohbStrategy(HyperbandStrategy):
     """
     Runs Hyperband's brackets on configurations that a model proposes.
 
-    The model is a TPE over the trials of one resource: the highest that has
-    enough of them, whichever bracket they belong to. Until there is one, and
+    The model is a TPE over the trials of one resource, the highest that has
+    enough of them, whichever bracket they belong to: two kernel densities, of
+    the good and of the others, whose ratio is best in what is proposed. Until there is one, and
     for a third of all configurations, chance decides. A rung is never mixed
     with another: values at different resources are not comparable.
     """
@@ -71,7 +79,7 @@ class BohbStrategy(HyperbandStrategy):
     support: ClassVar[Support] = Support(
         multi_fidelity=True,
         asynchronous=False,
-        note="weights and normal distributions guide the random configurations only",
+        note="weights of choices guide the random configurations only",
     )
     learns_from_rungs: ClassVar[bool] = True
     options: BohbOptions
@@ -85,36 +93,27 @@ class BohbStrategy(HyperbandStrategy):
         taught = _highest_rung(members.trials, 2 * enough)
         if not taught:
             return chance
-        model = self._model(space, taught, members.trials, enough)
-        return _Modelled(model, chance, members, self.options.random_fraction, seed)
+        model = self._model(space, taught, enough)
+        return _Modelled(model, chance, self.options.random_fraction, seed)
 
-    def _model(self, space: Space, taught: list[Trial], trials: list[Trial], enough: int) -> Model:
-        from airflow_hpo.strategies._optuna import OptunaModel
+    def _model(self, space: Space, taught: Sequence[Trial], enough: int) -> KdeModel:
+        from airflow_hpo.strategies._kde import KdeModel, KdeRules
 
-        conditional = any(parameter.when for parameter in space.parameters)
-        pending = [trial for trial in trials if not trial.is_final]
-        return OptunaModel(
-            space,
-            self.setting.objectives,
-            sorted([*taught, *pending], key=lambda trial: trial.number),
-            make_sampler=lambda seed: self._sampler(seed, enough, conditional=conditional),
+        rules = KdeRules(
+            least=enough,
+            share=self.options.good_share,
+            candidates=self.options.n_candidates,
+            widening=self.options.widening,
+            narrowest=_NARROWEST,
         )
+        return KdeModel(space, sorted(taught, key=self._rank), rules)
 
-    def _sampler(self, seed: int, enough: int, *, conditional: bool) -> TPESampler:
-        from optuna.samplers import TPESampler
-
-        with warnings.catch_warnings():
-            # Optuna wants to do without it one day; how many are good is BOHB's own rule.
-            warnings.filterwarnings("ignore", "`gamma`", FutureWarning)
-            return TPESampler(
-                seed=seed,
-                n_startup_trials=0,
-                multivariate=True,
-                group=conditional,
-                constant_liar=True,
-                n_ei_candidates=self.options.n_candidates,
-                gamma=lambda count: max(enough, int(self.options.good_share * count)),
-            )
+    def _rank(self, trial: Trial) -> tuple[bool, tuple[float, ...], int]:
+        """
+        Return what trials are sorted by: those without a value are the worst.
+        """
+        losses = loss(self.setting.objectives, trial.values or ()) if trial.values else ()
+        return not losses, losses, trial.number
 
 
 def _highest_rung(trials: list[Trial], enough: int) -> list[Trial]:
@@ -139,16 +138,13 @@ class _Modelled:
 
         chance: Takes its share, and over where the model finds nothing new.
 
-        members: The history, which grows with what is suggested.
-
         share: Of chance.
 
         seed: Of the bracket.
     """
 
-    model: Model
+    model: KdeModel
     chance: RandomConfigurations
-    members: Members
     share: float
     seed: int
 
@@ -158,11 +154,7 @@ class _Modelled:
         """
         rng = random.Random(derive_seed(self.seed, "share", index))  # noqa: S311 - no secret
         suggestion = None if rng.random() < self.share else self._proposed(index)
-        suggestion = suggestion or self.chance.next(index)
-        if suggestion is not None:
-            number = self.members.trials[-1].number + 1
-            self.model.settle(Trial(number, suggestion.configuration, sampler=suggestion.sampler))
-        return suggestion
+        return suggestion or self.chance.next(index)
 
     def _proposed(self, index: int) -> Suggestion | None:
         for again in range(_PROPOSALS):
