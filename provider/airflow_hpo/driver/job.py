@@ -103,6 +103,7 @@ def build_job(
         workspace=workspace,
         shared=shared or workspace,
         workdir=Path(workdir) if workdir else workspace,
+        parent=parent,
     )
     return Job(
         study=study,

@@ -43,6 +43,8 @@ class Scene:
         shared: Folder of the whole study's files, for what all trials need.
 
         workdir: Folder the command starts in.
+
+        parent: Checkpoints of the trial that this one goes on from, if any.
     """
 
     study: str
@@ -53,6 +55,7 @@ class Scene:
     workspace: Path
     shared: Path
     workdir: Path
+    parent: Path | None = None
 
 
 @runtime_checkable

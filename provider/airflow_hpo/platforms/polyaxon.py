@@ -8,6 +8,7 @@ Polyaxon's client tracks goes nowhere: print metrics as well.
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -51,6 +52,9 @@ class PolyaxonPlatform:
         """
         outputs = scene.workspace / "checkpoint"
         outputs.mkdir(parents=True, exist_ok=True)
+        if scene.parent is not None and scene.parent.is_dir() and not any(outputs.iterdir()):
+            # A resumed experiment goes on in the outputs of the one before.
+            shutil.copytree(scene.parent, outputs, dirs_exist_ok=True)
         values: dict[str, Value] = {**self._options.parameters, **scene.configuration}
         params = json.dumps(values, ensure_ascii=False)
         return {
