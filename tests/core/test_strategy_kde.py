@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import statistics
 
-import numpy as np
+import numpy as np  # noqa: TID253 - the model is made of it
 import pytest
 
 from airflow_hpo.model.distribution import Categorical, Constant, Float, Int, Normal
