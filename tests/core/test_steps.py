@@ -214,6 +214,23 @@ class TestOnce:
         assert any(said in str(problem) for problem in problems), problems
 
 
+def test_a_trial_ends_when_its_own_condition_holds(run):
+    """
+    One trial is ended with what it measured; the study and the others go on.
+    """
+    command = (
+        """echo '{{"y": 0.5}}'; if [ $HPO_TRIAL = 0 ]; then sleep 600; fi; echo '{{"y": 9}}'"""
+    )
+    text = steps_of(f"{{name: only, command: {json.dumps(command)}}}") + "  until: y < 1\n"
+
+    _, told = run(text, trials=2)
+
+    assert told[0].values == (0.5,)
+    assert told[0].state is TrialState.COMPLETE
+    assert "y < 1" in told[0].reason
+    assert told[1].state is TrialState.COMPLETE
+
+
 def test_steps_survive_being_written():
     """
     Several steps are read, kept as JSON and read again as they were.

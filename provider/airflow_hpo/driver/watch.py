@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from airflow_hpo.driver.rivals import Rivals
 from airflow_hpo.errors import StorageError
+from airflow_hpo.model.decision import reached
+from airflow_hpo.model.stop import ExpressionRule
 from airflow_hpo.model.trial import Outcome, TrialState
 
 if TYPE_CHECKING:
@@ -92,11 +94,25 @@ class Watch:
         self._seen -= len(old)
         self._note(old)
         stop = self._study.reached(self._trial, new) if self._known is None else None
-        pruned = None if stop is not None else self._pruned(new)
+        own = self._own(new)
+        pruned = None if stop is not None or own is not None else self._pruned(new)
         self._note(new)
         if stop is not None:
             return Verdict(f"the study ended: {stop.reason}", reached=True)
+        if own is not None:
+            return Verdict(own, reached=True)
         return None if pruned is None else Verdict(pruned)
+
+    def _own(self, fresh: Sequence[Measurement]) -> str | None:
+        """
+        Return why the trial's own condition ends it, at the first of *fresh* where it holds.
+        """
+        until = self._study.blueprint.trial.until
+        if until is None:
+            return None
+        rule = ExpressionRule(expression=until)
+        stop = reached((rule,), self._study.blueprint.objectives, self._trial, fresh)
+        return None if stop is None else stop.reason
 
     def _note(self, measured: Sequence[Measurement]) -> None:
         metrics = dict(self._trial.metrics)

@@ -325,6 +325,10 @@ class TrialSpec(Document):
         failures: What tells one kind of failure from another.
 
         on_failure: What a failed trial means for the study.
+
+        until:
+            Expression over a trial's own metrics and parameters that ends this
+            trial, and no other: what it has measured by then is its result.
     """
 
     steps: tuple[Step, ...] = Field(min_length=1)
@@ -338,6 +342,14 @@ class TrialSpec(Document):
     retries: Retries = Field(default_factory=Retries)
     failures: FailureSpec = Field(default_factory=FailureSpec)
     on_failure: OnFailure = "continue"
+    until: str | None = None
+
+    @field_validator("until")
+    @classmethod
+    def _parses(cls, text: str | None) -> str | None:
+        if text is not None:
+            Expression.parse(text)
+        return text
 
     @property
     def task(self) -> Step:

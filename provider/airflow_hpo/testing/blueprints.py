@@ -322,6 +322,7 @@ def _trials(
         runner=draw(_runners),
         environment=draw(st.dictionaries(variables, _texts, max_size=2)),
         platform=draw(_platforms),
+        until=draw(st.none() | st.just("loss < 0.1 and not val-loss > 3")),
         workdir=draw(st.none() | _words.filter(lambda text: "\0" not in text)),
         metrics=draw(_metrics),
         timeout_s=draw(st.none() | _positive),

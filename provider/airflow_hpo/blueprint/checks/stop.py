@@ -23,6 +23,9 @@ def check_stop(draft: Draft, problems: Problems) -> None:
     """
     Note what the rules name that does not exist, and what looks upside down.
     """
+    if draft.trial is not None and draft.trial.until is not None:
+        for name in sorted(Expression.parse(draft.trial.until).names()):
+            _check_name(name, ("trial", "until"), draft, problems)
     for index, rule in draft.stop.items():
         path = ("stop", index)
         if isinstance(rule, ExpressionRule):

@@ -230,7 +230,7 @@ def _with_options(item: str | Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 _STEP_FIELDS = ("template", "gpus", "pool", "pool_slots", "queue", "executor", "priority_weight")
-_TRIAL_FIELDS = ("environment", "workdir", "on_failure")
+_TRIAL_FIELDS = ("environment", "workdir", "on_failure", "until")
 _TIMES = {"timeout": "timeout_s", "grace": "grace_s"}
 
 

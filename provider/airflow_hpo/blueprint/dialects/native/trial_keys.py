@@ -17,8 +17,14 @@ from airflow_hpo.blueprint.shapes import (
     Whole,
 )
 from airflow_hpo.blueprint.units import DURATION_PATTERN, seconds_of
+from airflow_hpo.model.expression import Expression
 
 __all__ = ["DAG", "DURATION", "STEP_KEYS", "TRIAL", "named"]
+
+
+def _parsed(text: str) -> str:
+    Expression.parse(text)
+    return text
 
 
 def _some_seconds(text: str) -> float:
@@ -169,6 +175,10 @@ TRIAL = Record(
         "on_failure": Key(
             OneOf(("continue", "continue_then_fail", "stop")),
             "What a failed trial means for the study.",
+        ),
+        "until": Key(
+            Text(convert=_parsed, examples=("loss < 0.01",)),
+            "Expression over a trial's own metrics that ends this trial, and no other.",
         ),
     },
     foreign={

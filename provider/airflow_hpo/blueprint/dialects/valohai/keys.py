@@ -23,6 +23,7 @@ from airflow_hpo.blueprint.shapes import (
     Whole,
     finite,
 )
+from airflow_hpo.model.expression import Expression
 from airflow_hpo.model.registry import did_you_mean
 from airflow_hpo.model.values import Value
 
@@ -60,6 +61,11 @@ def seconds_of(text: str) -> float:
     if not seconds > 0:
         raise ValueError(f"must be above 0, got {text!r}")
     return seconds
+
+
+def _parsed(text: str) -> str:
+    Expression.parse(text)
+    return text
 
 
 @dataclass(frozen=True)
@@ -298,7 +304,7 @@ STEP = Record(
         "category": Key(_ANY_TEXT, "Where it is listed."),
         "outputs": Key(ListOf(Anything()), "What it writes."),
         "inputs": Key(ListOf(_INPUT), "What it reads."),
-        "stop-condition": Key(Text(), "Expression that ends one execution."),
+        "stop-condition": Key(Text(convert=_parsed), "Expression that ends one execution."),
         **{
             name: Key(Anything(), "Of the platform.")
             for name in (

@@ -26,7 +26,6 @@ __all__ = ["declared_of", "say_unsupported", "trial_of"]
 
 # Without these an execution would not be what it is meant to be.
 _REFUSED = {
-    "stop-condition": "a condition that ends single executions is",
     "environment-variable-groups": "groups of environment variables are",
     "mounts": "mounts are",
 }
@@ -137,6 +136,8 @@ def trial_of(
         "environment": _environment(step, problems),
         "platform": platform_of(step, fillings, note=note, problems=problems),
     }
+    if "stop-condition" in step.keys:
+        values["until"] = step.keys["stop-condition"]
     if "time-limit" in step.keys:
         values["timeout_s"] = step.keys["time-limit"]
     if note is not None and "runner" in note.keys:

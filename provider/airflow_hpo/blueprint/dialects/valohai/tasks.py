@@ -296,6 +296,7 @@ def _relocate(at: _Reading, axes: Axes) -> None:
             ("stop",): task.place("stop-condition"),
             ("stop", 0): task.place("stop-condition"),
             ("trial",): step.path,
+            ("trial", "until"): step.place("stop-condition"),
             ("trial", "platform"): step.place("inputs"),
             ("trial", "runner"): runner,
             ("trial", "runner", "name"): runner,

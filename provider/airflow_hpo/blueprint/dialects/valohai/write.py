@@ -88,6 +88,8 @@ def _step(blueprint: Blueprint, columns: list[Column], losses: Losses) -> dict[s
             {"name": name, "default": value} for name, value in trial.environment.items()
         ],
     }
+    if trial.until is not None:
+        found["stop-condition"] = trial.until
     if trial.timeout_s is not None:
         whole_s = float(trial.timeout_s).is_integer()
         text = f"{Decimal(repr(trial.timeout_s)):f}s"

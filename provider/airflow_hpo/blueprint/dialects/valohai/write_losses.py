@@ -31,7 +31,16 @@ _TOLD = {
     "strategy": {"name", "startup_trials", "seed", "options"},
     "budget": {"trials"},
     "execution": {"batch_size", "concurrency"},
-    "trial": {"steps", "runner", "environment", "workdir", "timeout_s", "on_failure", "platform"},
+    "trial": {
+        "steps",
+        "runner",
+        "environment",
+        "workdir",
+        "timeout_s",
+        "on_failure",
+        "platform",
+        "until",
+    },
     "step": {"name", "command", "template"},
 }
 
