@@ -300,7 +300,7 @@ def _execution(reading: Reading, plan: _Plan, problems: Problems) -> Execution |
         problems.warn(
             place,
             f"{concurrency} of {plan.trials} trials would be suggested without knowing of each "
-            f"other: {batch} are at a time",
+            f"other: at most {batch} are at a time",
             hint=f"write airflow_hpo: {{batch_size: {concurrency}}} if that is meant",
         )
     values = {"batch_size": min(batch, plan.trials)}

@@ -314,6 +314,7 @@ def _policy(blueprint: Blueprint, losses: Losses) -> list[dict[str, Any]]:
         {
             "kind": "metric_early_stopping",
             "metric": objective.metric,
+            "value": 0,  # must be there, and says nothing beside a policy
             "optimization": objective.direction or "minimize",
             "policy": policy,
         }
