@@ -32,7 +32,8 @@ def tell(*words):
 
 def complete(news):
     assert isinstance(news, TrialComplete)
-    tell("complete", news.study, news.trial.number, news.trial.values[0], news.best.number)
+    best = news.best and news.best.number
+    tell("complete", news.study, news.trial.number, news.trial.values[0], best)
 
 def best(news):
     assert isinstance(news, NewBest)
@@ -287,3 +288,20 @@ def test_keys_of_a_blueprint():
         "callbacks.on_study_end.1.notifier: must be the import path of a class, got 'Mail'",
         "callbacks.on_study_end.2: notifier must be given",
     ]
+
+
+def test_best_satisfies_the_constraints_on_outcomes(make, told):
+    """
+    A complete trial that violates them is told as complete, and is no new best.
+    """
+    study = make(**ALL)
+    study.blueprint = study.blueprint.model_copy(update={"outcome_constraints": ("size <= 1",)})
+    study.ask(2, key="a")
+    for number, (value, size) in enumerate([(1.0, 2), (5.0, 1)]):
+        trial = study.start(number, key="try 1")
+        outcome = Outcome(TrialState.COMPLETE, values=(value,), metrics={"y": value, "size": size})
+        study.tell(number, outcome, attempt=trial.attempt)
+    told_before = announce(study)
+
+    assert told_before == 3
+    assert [words[:2] for words in told() if words[0] == "best"] == [["best", 1]]

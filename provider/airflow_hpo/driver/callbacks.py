@@ -88,14 +88,15 @@ def _happened(
         ends: How often the study ended: it may have been opened again.
     """
     complete = sorted(
-        (trial for trial in study.blueprint.outcomes.feasible(record.trials) if trial.is_complete),
+        (trial for trial in record.trials if trial.is_complete),
         key=lambda trial: (trial.finished or 0.0, trial.number),
     )
+    allowed = study.blueprint.outcomes.allow
     best: Trial | None = None
-    of_all = best_trial(study.blueprint.objectives, complete)
+    of_all = best_trial(study.blueprint.objectives, filter(allowed, complete))
     for trial in complete:
         before = best
-        best = _better(study, before, trial)
+        best = _better(study, before, trial) if allowed(trial) else before
         place = f"{trial.number}/{trial.attempt}"
         fresh = f"complete/{place}" not in known
         yield "on_trial_complete", f"complete/{place}", TrialComplete(record.name, trial, best)

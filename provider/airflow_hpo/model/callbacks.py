@@ -27,12 +27,13 @@ class TrialComplete:
 
         trial: The trial, with its values.
 
-        best: The best trial of the study by now; it may be this one.
+        best: The best trial of the study by now; it may be this one. `None`
+            where no trial satisfies the constraints on outcomes yet.
     """
 
     study: str
     trial: Trial
-    best: Trial
+    best: Trial | None
 
 
 @dataclass(frozen=True, slots=True)
