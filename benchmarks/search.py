@@ -178,12 +178,15 @@ class Report:
         ms: CPU time a suggestion takes, by row; the mean over the problems.
 
         repeated: How often a configuration was tried twice, by row.
+
+        seeds: How many there were of each row, on each problem at least.
     """
 
     medians: Mapping[str, Mapping[str, float]]
     ratios: Mapping[str, Mapping[str, float]]
     ms: Mapping[str, float]
     repeated: Mapping[str, int]
+    seeds: Mapping[str, int]
 
     @property
     def means(self) -> dict[str, float]:
@@ -238,6 +241,7 @@ def report(cells: Mapping[str, Any]) -> Report:
         ratios,
         {row: statistics.fmean(one["ms"] for one in parts[row]) for row in rows},
         {row: sum(one["repeated"] for one in parts[row]) for row in rows},
+        {row: min(len(found[row]) - 1 for found in cells.values() if row in found) for row in rows},
     )
 
 
@@ -246,7 +250,7 @@ def tables(found: Report) -> str:
     Return the figures as Markdown.
     """
     problems = [name for name in PROBLEMS if any(name in each for each in found.ratios.values())]
-    head = ["", *problems, "geometric mean", "goal", "ms a trial", "tried twice"]
+    head = ["", *problems, "geometric mean", "goal", "ms a trial", "tried twice", "seeds"]
     body = [
         [
             f"`{row}`" if ROWS[row].ours else row,
@@ -255,6 +259,7 @@ def tables(found: Report) -> str:
             _cell(ROWS[row].goal, "{:.2f}"),
             f"{found.ms[row]:.1f}",
             str(found.repeated[row]),
+            str(found.seeds[row]),
         ]
         for row in found.ratios
     ]
@@ -295,11 +300,10 @@ def verdict(found: Report) -> list[str]:
 
 def _where(data: Mapping[str, Any]) -> str:
     where, protocol = data["where"], data["protocol"]
-    seeds = min(len(cell) - 1 for cells in data["cells"].values() for cell in cells.values())
     packages = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
     return (
         f"Measured on {where['date']} with `benchmarks/search.py`: {protocol['trials']} trials in "
-        f"batches of {protocol['batch']}, {seeds} seeds; one thread of a "
+        f"batches of {protocol['batch']}, seeds from 0 on; one thread of a "
         f"{where['system']} machine with {where['cores']} cores, Python {where['python']}, "
         f"{packages}."
     )
