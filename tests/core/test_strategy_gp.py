@@ -15,7 +15,12 @@ import numpy as np  # noqa: TID253 - what the model is made of
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.gaussian_process.kernels import Matern  # noqa: TID253 - what ours is compared with
+from sklearn.gaussian_process import GaussianProcessRegressor  # noqa: TID253 - ours compared with
+from sklearn.gaussian_process.kernels import (  # noqa: TID253 - what ours is compared with
+    ConstantKernel,
+    Matern,
+    WhiteKernel,
+)
 
 from airflow_hpo.model.blueprint import StrategySpec
 from airflow_hpo.model.distribution import Categorical, Float, Int, LogNormal, Normal
@@ -25,10 +30,11 @@ from airflow_hpo.model.trial import Measurement, Trial, TrialState
 from airflow_hpo.model.values import canonical
 from airflow_hpo.strategies import create_strategy
 from airflow_hpo.strategies._gp_cube import Cube
+from airflow_hpo.strategies._gp_kernels import AnyMatern, Shape
 from airflow_hpo.strategies._gp_losses import scalings
 from airflow_hpo.strategies._gp_model import GpModel
 from airflow_hpo.strategies._gp_search import Acquisition
-from airflow_hpo.strategies._gp_surface import LENGTH_BOUNDS, Shape, _AnyMatern, fit_surface
+from airflow_hpo.strategies._gp_surface import LENGTH_BOUNDS, _Climb, fit_surface
 from airflow_hpo.strategies.base import Setting
 from airflow_hpo.strategies.gp import GpOptions
 from airflow_hpo.strategies.support import strategy_problems
@@ -166,15 +172,37 @@ def test_slopes_are_those_of_the_prediction(shape, ard):
         )
 
 
-@pytest.mark.parametrize("nu", [0.7, 1.9, 3.3])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("lengths", [[0.4], [0.2, 0.5, 0.9]], ids=str)
+def test_likelihood_is_the_usual_one(shape, lengths):
+    """
+    What the fit climbs is what scikit-learn computes, and so is its slope.
+    """
+    features = np.random.default_rng(0).random((12, 3))
+    losses = np.sin(5 * features.sum(axis=1))
+    begin = np.array(lengths) if len(lengths) > 1 else lengths[0]
+    kernel = ConstantKernel(1.0) * shape.kernel_over(begin, LENGTH_BOUNDS) + WhiteKernel()
+    usual = GaussianProcessRegressor(
+        kernel + ConstantKernel(4.0, "fixed"), alpha=1e-9, optimizer=None
+    ).fit(features, losses)
+    theta = np.log([1.3, *lengths, 1e-3])
+
+    ours, slope = _Climb(features, losses, shape=shape, length=0.5, spread=1.0).likelihood(theta)
+    value, gradient = usual.log_marginal_likelihood(theta, eval_gradient=True)
+
+    assert ours == pytest.approx(value)
+    np.testing.assert_allclose(slope, gradient, rtol=1e-6, atol=1e-8)
+
+
 @pytest.mark.parametrize("lengths", [0.4, [0.2, 0.5, 0.9]], ids=str)
+@pytest.mark.parametrize("nu", [0.7, 1.9, 3.3])
 def test_any_matern_is_the_usual_one_with_an_exact_gradient(nu, lengths):
     """
     The kernel is scikit-learn's, and so is its gradient but for the rounding.
     """
     features = np.random.default_rng(0).random((12, 3))
 
-    ours, slope = _AnyMatern(lengths, nu=nu)(features, eval_gradient=True)
+    ours, slope = AnyMatern(lengths, nu=nu)(features, eval_gradient=True)
     theirs, differences = Matern(lengths, nu=nu)(features, eval_gradient=True)
 
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np  # noqa: TID253 - see above
@@ -16,9 +17,10 @@ from airflow_hpo.model.trial import Trial
 from airflow_hpo.model.values import Configuration
 from airflow_hpo.strategies._draws import Tried, next_number
 from airflow_hpo.strategies._gp_cube import Cube, Floats
-from airflow_hpo.strategies._gp_losses import scalings
+from airflow_hpo.strategies._gp_kernels import Shape
+from airflow_hpo.strategies._gp_losses import Scaled, scalings
 from airflow_hpo.strategies._gp_search import Acquisition, ranked_points
-from airflow_hpo.strategies._gp_surface import Shape, Surface, fit_surface
+from airflow_hpo.strategies._gp_surface import Surface, fit_surface
 from airflow_hpo.strategies._lessons import lesson_of
 
 if TYPE_CHECKING:
@@ -44,6 +46,31 @@ _GOOD = 5
 # How many points are looked at before a proposal is given up.
 _LOOKS = 400
 
+# What exploiting trials are told by, whatever the kernel: near the optimum a
+# loss is smooth, or it has an edge there. The more probable one decides.
+_EXPLOITING = (Shape("rbf", 2.5, None, 0), Shape("matern", 1.5, None, 0))
+
+# How much uncertainty attracts them. Without any they creep along what is known.
+_CURIOSITY = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """
+    What to look for.
+
+    Args:
+        surface: By which model.
+
+        gain: What is wanted.
+
+        looks: How many points are looked at, best first, until one is new.
+    """
+
+    surface: Surface
+    gain: Acquisition
+    looks: int
+
 
 class GpModel:
     """
@@ -68,21 +95,31 @@ class GpModel:
         self._cube = Cube(space)
         self._tried = Tried(space, trials)
         self._number = next_number(trials)
-        points, losses, self._pending = self._learned(trials)
-        self.teaches = bool(self._cube.columns) and len(losses) > 0
+        self._points, self._losses, self._pending = self._learned(trials)
+        self.teaches = bool(self._cube.columns) and len(self._losses) > 0
+        # What was fitted so far; a model that no trial asks for costs nothing.
+        self._surfaces: dict[tuple[Shape, ...], Surface] = {}
         if self.teaches:
-            order = np.argsort(losses, kind="stable")
-            self._good = points[order[:_GOOD]]
-            self.surface = self._with_pending(self._fitted(points, losses), self._pending)
+            self._good = self._points[np.argsort(self._losses, kind="stable")[:_GOOD]]
+            self._few = np.unique(np.linspace(0, len(self._losses) - 1, _FITTED).astype(int))
+
+    @property
+    def surface(self) -> Surface:
+        """
+        The process with the kernel of the options.
+        """
+        options = self._options
+        shape = Shape(options.kernel, options.nu, options.length_scale, options.n_restarts)
+        return self._surface(shape)
 
     def propose(self, seed: int) -> Configuration:
         """
         Return what promises most and is neither tried nor waiting.
         """
         rng = np.random.default_rng(seed)
-        for gain in self._gains():
-            ranked = ranked_points(self._cube, self.surface, gain, good=self._good, rng=rng)
-            for point in ranked[: _LOOKS if gain.kind != "ucb" or gain.weight else 1]:
+        for plan in self._plans():
+            ranked = ranked_points(self._cube, plan.surface, plan.gain, good=self._good, rng=rng)
+            for point in ranked[: plan.looks]:
                 configuration = self._cube.read(point)
                 if self._is_new(configuration):
                     self._tried.add(configuration)
@@ -96,23 +133,29 @@ class GpModel:
         self._number = trial.number + 1
         self._tried.add(trial.configuration)
         point = self._cube.show(trial.configuration)
-        if point is not None:
-            self.surface = self._with_pending(self.surface, point[None])
+        if point is None:
+            return
+        self._pending = np.vstack([self._pending, point[None]])
+        for shapes, surface in self._surfaces.items():
+            self._surfaces[shapes] = self._with_pending(surface, point[None])
 
-    def _gains(self) -> Iterator[Acquisition]:
+    def _plans(self) -> Iterator[_Plan]:
         """
-        Yield what is wanted: where it is this trial's turn, the least mean first.
+        Yield where to look for what; each is tried where the one before fails.
         """
         options = self._options
         turn = self._number - self._setting.startup_trials
         if options.exploit_every and turn % options.exploit_every == options.exploit_every - 1:
-            yield Acquisition("ucb", weight=0.0)
-        yield Acquisition(
+            sharp = self._surface(*_EXPLOITING)
+            yield _Plan(sharp, Acquisition("ucb", weight=_CURIOSITY), looks=1)
+        surface = self.surface
+        gain = Acquisition(
             options.acquisition,
             weight=options.kappa,
             margin=options.eps,
-            best=float(np.min(self.surface.predict(self.surface.features)[0])),
+            best=float(np.min(surface.predict(surface.features)[0])),
         )
+        yield _Plan(surface, gain, looks=_LOOKS)
 
     def _is_new(self, configuration: Configuration) -> bool:
         if configuration in self._tried or any(self._space.problems(configuration)):
@@ -120,7 +163,8 @@ class GpModel:
         point = self._cube.show(configuration)
         if point is None:
             return False
-        apart = np.abs(self.surface.features - self._cube.features(point[None]))
+        known = self._cube.features(np.vstack([self._points, self._pending]))
+        apart = np.abs(known - self._cube.features(point[None]))
         return bool(np.min(np.max(apart, axis=1)) > _NEAR)
 
     def _learned(self, trials: Sequence[Trial]) -> tuple[Floats, Floats, Floats]:
@@ -164,35 +208,36 @@ class GpModel:
         keep = np.sort(np.concatenate([best, latest]))
         return self._rows(points)[keep], values[keep]
 
-    def _fitted(self, points: Floats, losses: Floats) -> Surface:
+    def _surface(self, *shapes: Shape) -> Surface:
         """
-        Return the most probable of a few models, shown all of *points*.
-
-        The losses are warped or not, and all features have one length scale
-        or each its own. More length scales must be worth it: they count as in
-        the Bayesian information criterion.
+        Return the most probable model with one of *shapes*, shown what waits.
         """
-        features = self._cube.features(points)
-        few = np.unique(np.linspace(0, len(losses) - 1, _FITTED).astype(int))
-        found = []
-        for scaled in scalings(losses):
-            surface = self._surface(features[few], scaled.losses[few], ard=False)
-            share = len(few) / len(losses)
-            found.append((surface.evidence + share * scaled.log_density, scaled.losses, surface))
-        _, scaled_losses, surface = max(found, key=lambda item: item[0])
-        if self._cube.features_count > 1:
-            own = self._surface(features[few], scaled_losses[few], ard=True)
-            surplus = 0.5 * math.log(len(few)) * (self._cube.features_count - 1)
-            surface = own if own.evidence - surplus > surface.evidence else surface
-        if len(few) == len(losses):
-            return surface
-        return surface.moved(features, scaled_losses)
+        if shapes not in self._surfaces:
+            self._surfaces[shapes] = self._with_pending(self._fitted(shapes), self._pending)
+        return self._surfaces[shapes]
 
-    def _surface(self, features: Floats, losses: Floats, *, ard: bool) -> Surface:
-        options = self._options
-        shape = Shape(options.kernel, options.nu, options.length_scale, options.n_restarts)
+    def _fitted(self, shapes: Sequence[Shape]) -> Surface:
+        """
+        Return the most probable model of all points.
+
+        The first of *shapes* tells which scaling of the losses suits them.
+        """
+        share = len(self._few) / len(self._losses)
+        found: list[tuple[float, Surface, Scaled]] = []
+        for scaled in scalings(self._losses):
+            surface = self._climbed(scaled.losses, shapes[0])
+            found.append((surface.evidence + share * scaled.log_density, surface, scaled))
+        _, first, scaled = max(found, key=lambda item: item[0])
+        others = [self._climbed(scaled.losses, shape) for shape in shapes[1:]]
+        best = max([first, *others], key=lambda surface: surface.evidence)
+        if len(self._few) == len(self._losses):
+            return best
+        return best.moved(self._cube.features(self._points), scaled.losses)
+
+    def _climbed(self, losses: Floats, shape: Shape) -> Surface:
+        features = self._cube.features(self._points[self._few])
         columns = len(self._cube.columns)
-        return fit_surface(features, losses, shape=shape, ard=ard, columns=columns)
+        return fit_surface(features, losses[self._few], shape=shape, ard=True, columns=columns)
 
     def _with_pending(self, surface: Surface, points: Floats) -> Surface:
         """

@@ -5,36 +5,30 @@ Imported where a model is needed and nowhere else, since it loads scikit-learn.
 
 The fit maximises the posterior, not the likelihood: length scales, amplitude
 and noise have log-normal priors and bounds. Without those, thirty points in
-six dimensions are often explained best as white noise.
+six dimensions are often explained best as white noise. Features first share
+one length scale; each one's own then stays close to that one, as far as the
+observations do not say otherwise.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any, Literal, TypeAlias
+from dataclasses import replace
+from typing import Any
 
 import numpy as np  # noqa: TID253 - see above
-from scipy.interpolate import CubicSpline  # noqa: TID253 - see above
-from scipy.linalg import cho_solve, solve_triangular  # noqa: TID253 - see above
+from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular  # noqa: TID253 - see above
 from scipy.optimize import minimize  # noqa: TID253 - see above
-from scipy.spatial.distance import cdist, pdist, squareform  # noqa: TID253 - see above
-from scipy.special import gammaln, kve  # noqa: TID253 - see above
+from scipy.spatial.distance import cdist  # noqa: TID253 - see above
 from sklearn.exceptions import ConvergenceWarning  # noqa: TID253 - see above
 from sklearn.gaussian_process import GaussianProcessRegressor  # noqa: TID253 - see above
-from sklearn.gaussian_process.kernels import (  # noqa: TID253 - see above
-    RBF,
-    ConstantKernel,
-    Matern,
-    WhiteKernel,
-)
+from sklearn.gaussian_process.kernels import ConstantKernel, WhiteKernel  # noqa: TID253 - see above
 
 from airflow_hpo.strategies._gp_cube import Floats
+from airflow_hpo.strategies._gp_kernels import Shape
 
-__all__ = ["LENGTH_BOUNDS", "Shape", "Surface", "fit_surface"]
+__all__ = ["LENGTH_BOUNDS", "Surface", "fit_surface"]
 
 LENGTH_BOUNDS = (0.05, 10.0)
 """The shortest and the longest length scale, in edges of the unit cube."""
@@ -48,130 +42,15 @@ _LENGTH, _LENGTH_SPREAD = 0.5, 0.7
 _AMPLITUDE_SPREAD = 1.0
 _NOISE, _NOISE_SPREAD = 1e-5, 3.0
 
+# How far a feature's own length scale strays from the common one.
+_OWN_SPREAD = 0.3
+
+# Variance of the process's level. Good points drag the mean of losses down;
+# with a level fixed there the process would expect too much of what is far.
+_LEVEL = 4.0
+
 _JITTER = 1e-9
 _STEPS = 50
-_TINY = 1e-8
-
-_Profile: TypeAlias = Callable[[Floats], tuple[Floats, Floats]]
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """
-    Which kernel.
-
-    Args:
-        kernel: The family.
-
-        nu: How smooth a Matern kernel is.
-
-        length_scale: Where the fit begins; `None` for the prior's median.
-
-        n_restarts: How many more beginnings are tried.
-    """
-
-    kernel: Literal["matern", "rbf"]
-    nu: float
-    length_scale: float | None
-    n_restarts: int
-
-    def profile(self) -> _Profile:
-        """
-        Return the kernel by scaled distance *r*, and its slope over *r*.
-        """
-        if self.kernel == "rbf":
-            return _rbf
-        return _CLOSED.get(self.nu) or _matern(self.nu)
-
-    def values(self) -> Callable[[Floats], Floats]:
-        """
-        Return the kernel alone by scaled distance, quick for many of them.
-        """
-        if self.kernel == "matern" and self.nu not in _CLOSED:
-            return partial(_from_table, _table(self.nu))
-        profile = self.profile()
-        return lambda r: profile(r)[0]
-
-
-def _rbf(r: Floats) -> tuple[Floats, Floats]:
-    k = np.exp(-0.5 * r * r)
-    return k, -k
-
-
-def _matern_half(r: Floats) -> tuple[Floats, Floats]:
-    k = np.exp(-r)
-    return k, -k / np.maximum(r, _TINY)
-
-
-def _matern_three_halves(r: Floats) -> tuple[Floats, Floats]:
-    s = math.sqrt(3) * r
-    e = np.exp(-s)
-    return (1 + s) * e, -3 * e
-
-
-def _matern_five_halves(r: Floats) -> tuple[Floats, Floats]:
-    s = math.sqrt(5) * r
-    e = np.exp(-s)
-    return (1 + s + s * s / 3) * e, -(5 / 3) * (1 + s) * e
-
-
-def _matern(nu: float) -> _Profile:
-    constant = (1 - nu) * math.log(2) - float(gammaln(nu))
-    root = math.sqrt(2 * nu)
-
-    def profile(r: Floats) -> tuple[Floats, Floats]:
-        s = np.maximum(root * r, _TINY)
-        # Scaled Bessel functions: the plain ones vanish before the kernel does.
-        front = np.exp(constant + nu * np.log(s) - s)
-        k = np.where(root * r <= _TINY, 1.0, front * kve(nu, s))
-        return k, -2 * nu * front * kve(nu - 1, s) / s
-
-    return profile
-
-
-_CLOSED: dict[float, _Profile] = {
-    0.5: _matern_half,
-    1.5: _matern_three_halves,
-    2.5: _matern_five_halves,
-}
-
-# A Bessel function takes a microsecond. The kernel is smooth over the root of
-# the distance, and nothing is left of it at the table's end.
-_TABLE_END, _TABLE_SIZE = 60.0, 2000
-
-
-@lru_cache(maxsize=8)
-def _table(nu: float) -> CubicSpline:
-    roots = np.linspace(0.0, math.sqrt(_TABLE_END), _TABLE_SIZE)
-    return CubicSpline(roots, _matern(nu)(roots**2)[0])
-
-
-def _from_table(table: CubicSpline, r: Floats) -> Floats:
-    return np.asarray(table(np.sqrt(np.minimum(r, _TABLE_END))))
-
-
-class _AnyMatern(Matern):  # type: ignore[misc] # scikit-learn has no types
-    """
-    A Matern kernel whose gradient is exact for every smoothness.
-
-    scikit-learn knows it for three of them and takes differences for others,
-    which costs a kernel for each length scale.
-    """
-
-    def __call__(self, X: Floats, Y: Floats | None = None, eval_gradient: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002, N803 - scikit-learn's signature
-        profile = Shape("matern", self.nu, None, 0).profile()
-        scaled = X / self.length_scale
-        if Y is not None:
-            return profile(cdist(scaled, Y / self.length_scale))[0]
-        # Half of the matrix is enough, and off its diagonal.
-        k, slope = map(squareform, profile(pdist(scaled)))
-        np.fill_diagonal(k, 1.0)
-        if not eval_gradient:
-            return k
-        squares = (scaled[:, None, :] - scaled[None]) ** 2
-        if not self.anisotropic:
-            squares = squares.sum(axis=-1, keepdims=True)
-        return k, -slope[:, :, None] * squares
 
 
 class Surface:
@@ -179,7 +58,7 @@ class Surface:
     The process, conditioned on observations: what it expects, and how surely.
 
     Args:
-        regressor: A fitted one, with an amplitude, a kernel and noise.
+        regressor: A fitted one: amplitude times kernel, noise, level.
 
         shape: Its kernel's shape.
 
@@ -191,7 +70,7 @@ class Surface:
     def __init__(
         self, regressor: GaussianProcessRegressor, shape: Shape, *, evidence: float, known: int
     ) -> None:
-        kernel = regressor.kernel_
+        kernel = regressor.kernel_.k1
         self.evidence = evidence
         self.known = known
         self.amplitude = float(kernel.k1.k1.constant_value)
@@ -230,9 +109,10 @@ class Surface:
         """
         Return mean and deviation for each row, without the noise.
         """
-        k = self.amplitude * self._values(cdist(features / self.length_scales, self._scaled))
+        apart = cdist(features / self.length_scales, self._scaled)
+        k = self.amplitude * self._values(apart) + _LEVEL
         half = solve_triangular(self._regressor.L_, k.T, lower=True, check_finite=False)
-        variance = self.amplitude - np.einsum("ij,ij->j", half, half)
+        variance = self.amplitude + _LEVEL - np.einsum("ij,ij->j", half, half)
         return k @ self._regressor.alpha_, np.sqrt(np.maximum(variance, 1e-12))
 
     def slope(self, row: Floats) -> tuple[float, float, Floats, Floats]:
@@ -241,10 +121,10 @@ class Surface:
         """
         apart = row / self.length_scales - self._scaled
         k, k_slope = self._profile(np.sqrt((apart * apart).sum(axis=1)))
-        k = self.amplitude * k
+        k = self.amplitude * k + _LEVEL
         k_slopes = self.amplitude * k_slope[:, None] * apart / self.length_scales
         solved = cho_solve((self._regressor.L_, True), k, check_finite=False)
-        deviation = math.sqrt(max(self.amplitude - float(k @ solved), 1e-12))
+        deviation = math.sqrt(max(self.amplitude + _LEVEL - float(k @ solved), 1e-12))
         alpha = self._regressor.alpha_
         return float(k @ alpha), deviation, alpha @ k_slopes, -(solved @ k_slopes) / deviation
 
@@ -267,19 +147,36 @@ def fit_surface(
         columns: How many parameters are searched.
     """
     median = _LENGTH * math.sqrt(max(columns, 1))
-    count = features.shape[1] if ard else 1
-    begin = np.clip(median if shape.length_scale is None else shape.length_scale, *LENGTH_BOUNDS)
-    length: Any = np.full(count, begin) if ard else float(begin)
-    if shape.kernel == "rbf":
-        core = RBF(length, LENGTH_BOUNDS)
-    else:
-        core = _AnyMatern(length, LENGTH_BOUNDS, nu=shape.nu)
-    kernel = ConstantKernel(1.0, _AMPLITUDE_BOUNDS) * core + WhiteKernel(_NOISE, _NOISE_BOUNDS)
-    climb = _Climb(
-        medians=np.log([1.0, *[median] * count, _NOISE]),
-        spreads=np.array([_AMPLITUDE_SPREAD, *[_LENGTH_SPREAD] * count, _NOISE_SPREAD]),
-        restarts=shape.n_restarts,
+    length = float(np.clip(shape.length_scale or median, *LENGTH_BOUNDS))
+    kernel = (
+        ConstantKernel(1.0, _AMPLITUDE_BOUNDS) * shape.kernel_over(length, LENGTH_BOUNDS)
+        + WhiteKernel(_NOISE, _NOISE_BOUNDS)
+        + ConstantKernel(_LEVEL, "fixed")
     )
+    climb = _Climb(features, losses, shape=shape, length=median, spread=_LENGTH_SPREAD)
+    surface = _climbed(features, losses, shape=shape, kernel=kernel, climb=climb)
+    if not ard or features.shape[1] == 1:
+        return surface
+    common = float(surface.length_scales[0])
+    kernel = (
+        ConstantKernel(surface.amplitude, _AMPLITUDE_BOUNDS)
+        * shape.kernel_over(np.full(features.shape[1], common), LENGTH_BOUNDS)
+        + WhiteKernel(surface.noise, _NOISE_BOUNDS)
+        + ConstantKernel(_LEVEL, "fixed")
+    )
+    once = replace(shape, n_restarts=0)
+    climb = _Climb(features, losses, shape=once, length=common, spread=_OWN_SPREAD)
+    return _climbed(features, losses, shape=shape, kernel=kernel, climb=climb)
+
+
+def _climbed(
+    features: Floats,
+    losses: Floats,
+    *,
+    shape: Shape,
+    kernel: Any,  # noqa: ANN401 - scikit-learn has no types
+    climb: _Climb,
+) -> Surface:
     regressor = GaussianProcessRegressor(kernel, alpha=_JITTER, optimizer=climb)
     with warnings.catch_warnings():
         # A hyperparameter on its bound is what the bound is for.
@@ -292,22 +189,37 @@ class _Climb:
     """
     Finds the most probable hyperparameters; scikit-learn calls it once.
 
+    It climbs the likelihood that scikit-learn means, but computes it itself:
+    one matrix for each hyperparameter makes scikit-learn's several times slower.
+
     Args:
-        medians: Of the priors, as logarithms: amplitude, lengths, noise.
+        features: What the process is fitted to.
 
-        spreads: Deviations of those logarithms.
+        losses: What was measured there.
 
-        restarts: How many more beginnings, drawn from the priors.
+        shape: The kernel's.
+
+        length: Median of the length scales' prior.
+
+        spread: Deviation of their logarithms.
 
     Attributes:
-        best: The density found.
+        best: The logarithm of the density found.
     """
 
-    def __init__(self, *, medians: Floats, spreads: Floats, restarts: int) -> None:
+    def __init__(
+        self, features: Floats, losses: Floats, *, shape: Shape, length: float, spread: float
+    ) -> None:
         self.best = -math.inf
-        self._medians = medians
-        self._spreads = spreads
-        self._restarts = restarts
+        self._losses = losses
+        self._profile = shape.profile()
+        self._restarts = shape.n_restarts
+        self._length = length
+        self._spread = spread
+        # Half of each symmetric matrix is enough, and off its diagonal.
+        self._rows, self._columns = np.triu_indices(len(features), k=1)
+        self._squares: Floats = (features[self._rows] - features[self._columns]) ** 2
+        self._sums: Floats = self._squares.sum(axis=1, keepdims=True)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Climb:
         """
@@ -315,20 +227,21 @@ class _Climb:
         """
         return self
 
-    def __call__(
-        self, misfit: Callable[[Floats], tuple[float, Floats]], begin: Floats, *, bounds: Floats
-    ) -> tuple[Floats, float]:
+    def __call__(self, _misfit: object, begin: Floats, *, bounds: Floats) -> tuple[Floats, float]:
         """
-        Return where *misfit* less the priors' logarithm is least, and its value.
+        Return the most probable logarithms of the hyperparameters, and the misfit there.
         """
+        lengths = len(begin) - 2
+        medians = np.log([1.0, *[self._length] * lengths, _NOISE])
+        spreads = np.array([_AMPLITUDE_SPREAD, *[self._spread] * lengths, _NOISE_SPREAD])
 
         def improbability(theta: Floats) -> tuple[float, Floats]:
-            value, slope = misfit(theta)
-            apart = (theta - self._medians) / self._spreads
-            return value + 0.5 * float(apart @ apart), slope + apart / self._spreads
+            value, slope = self.likelihood(theta)
+            apart = (theta - medians) / spreads
+            return 0.5 * float(apart @ apart) - value, apart / spreads - slope
 
         rng = np.random.default_rng(0)
-        begins = [begin, *rng.normal(self._medians, self._spreads, (self._restarts, len(begin)))]
+        begins = [begin, *rng.normal(medians, spreads, (self._restarts, len(begin)))]
         found = [
             minimize(
                 improbability,
@@ -343,3 +256,33 @@ class _Climb:
         least = min(found, key=lambda item: float(item.fun))
         self.best = -float(least.fun)
         return least.x, float(least.fun)
+
+    def likelihood(self, theta: Floats) -> tuple[float, Floats]:
+        """
+        Return the likelihood's logarithm, and its slope.
+
+        Args:
+            theta: Logarithms of amplitude, length scales and noise.
+        """
+        amplitude, noise = math.exp(theta[0]), math.exp(theta[-1])
+        squares = self._sums if len(theta) == 3 else self._squares  # noqa: PLR2004 - one length
+        squares = squares / np.exp(2 * theta[1:-1])
+        k, k_slope = self._profile(np.sqrt(squares.sum(axis=1)))
+        size = len(self._losses)
+        matrix = np.empty((size, size))
+        matrix[self._rows, self._columns] = matrix[self._columns, self._rows] = (
+            amplitude * k + _LEVEL
+        )
+        np.fill_diagonal(matrix, amplitude + _LEVEL + noise + _JITTER)
+        try:
+            root = cholesky(matrix, lower=True, check_finite=False)
+        except LinAlgError:
+            return -math.inf, np.zeros_like(theta)
+        inverse = cho_solve((root, True), np.eye(size), check_finite=False)
+        alpha = inverse @ self._losses
+        weights = np.outer(alpha, alpha) - inverse
+        above = amplitude * weights[self._rows, self._columns]
+        trace = float(np.trace(weights))
+        value = -0.5 * float(self._losses @ alpha) - float(np.log(np.diag(root)).sum())
+        slope = [above @ k + 0.5 * amplitude * trace, *-((above * k_slope) @ squares)]
+        return value - 0.5 * size * math.log(2 * math.pi), np.array([*slope, 0.5 * noise * trace])

@@ -1,5 +1,13 @@
 """
 GP: Bayesian optimisation over scikit-learn's Gaussian process regression.
+
+Not through the package bayesian-optimization, which was tried (3.4.0). It
+models parameters in their own units, asked twice it suggests the same point
+twice, and its constant liar breaks on categorical parameters. What is left of
+it is what scikit-learn brings. After thirty random and fifteen guided trials
+(median of five seeds) it was off by 0.72 on Branin's function and by 0.27 on
+Hartmann's of six; with length scales bounded by hand its best settings came to
+0.0085 and 0.13. ``benchmarks/gp.py`` prints what this engine comes to.
 """
 
 from __future__ import annotations
@@ -51,15 +59,17 @@ class GpOptions(Options):
             Where the fit of the length scale begins, in edges of the unit
             cube; `None` for what is usual in so many dimensions.
 
-        n_restarts: How many more beginnings the fit tries.
+        n_restarts: How many more beginnings the fit of that length scale tries.
 
         liar:
             What is assumed of trials that still run: the model's own mean
             (``believer``), or the ``min``, ``mean`` or ``max`` of the losses.
 
         exploit_every:
-            Each such trial after the start-up is where the model expects the
-            least loss, whatever the acquisition; 0 for never.
+            Each such trial after the start-up is where little loss is expected,
+            whatever the acquisition and the kernel; 0 for never. That is told
+            by a model with the kernel ``rbf`` or a rough Matern one, whichever
+            is more probable.
 
         startup_counts:
             Which trials make up the start-up: ``all`` by their number, or
@@ -72,7 +82,7 @@ class GpOptions(Options):
     kernel: Literal["matern", "rbf"] = "matern"
     nu: float = Field(default=2.5, gt=0, le=20)
     length_scale: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    n_restarts: int = Field(default=1, ge=0)
+    n_restarts: int = Field(default=0, ge=0)
     liar: Literal["believer", "min", "mean", "max"] = "believer"
     exploit_every: int = Field(default=2, ge=0)
     startup_counts: Counts = "all"
@@ -85,6 +95,11 @@ class GpStrategy:
     The start-up trials are those of random search with the same seed. Each
     later trial is searched for with a seed of its own; within a batch, the
     model assumes an outcome for the earlier members, so that they differ.
+
+    The losses are modelled as they are, or warped so that low ones, or high
+    ones, are told apart better: what is most probable. Parameters first share
+    a length scale; each one's own strays from it as far as the trials say.
+    Thus parameters' units and the loss's scale do not matter.
 
     The weights of choices and the shape of normal distributions guide the
     start-up only; a choice of weight zero is never tried. Beyond 500 trials
