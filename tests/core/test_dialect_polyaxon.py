@@ -422,3 +422,15 @@ def test_no_document_makes_anything_but_problems(data):
         for found in parse_blueprints(text):
             (again,) = parse_blueprints(dump(found))
             assert again.model_copy(update={"source": found.source}) == found
+
+
+@pytest.mark.parametrize("mark", ["{{", "{%", "'", '"', "{{ x }}", "$(", "\\ "])
+def test_long_commands_cost_little(mark):
+    """
+    A command that was made to hurt is refused by its length.
+    """
+    text = json.dumps(
+        {"hptuning": {"matrix": {"x": {"values": [1]}}}, "run": {"cmd": mark * 99_999}}
+    )
+
+    assert any("must have at most" in problem.message for problem in check_text(text))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from airflow_hpo.blueprint.dialects.polyaxon.shapes import (
     Amount,
+    Command,
     Count,
     Section,
     Truth,
@@ -112,7 +113,7 @@ OWN_SECTION = Record(
         "metric": Key(Text(), "The metric to optimise, where no algorithm names it."),
         "direction": Key(OneOf(("minimize", "maximize")), "Which values of it are better."),
         "command": Key(
-            Text(examples=("python train.py --lr={{ lr }}",)),
+            Command(),
             "What a trial runs, in place of the file's own command or reference.",
         ),
         "runner": Key(_named("name", "The runner."), "Where trials run."),

@@ -22,7 +22,14 @@ from airflow_hpo.blueprint.dialects.polyaxon.reading import (
     read_rules,
     say_passed_over,
 )
-from airflow_hpo.blueprint.dialects.polyaxon.shapes import Amount, Count, Given, Part, Section
+from airflow_hpo.blueprint.dialects.polyaxon.shapes import (
+    Amount,
+    Command,
+    Count,
+    Given,
+    Part,
+    Section,
+)
 from airflow_hpo.blueprint.dialects.polyaxon.statics import merged, read_inputs, read_params
 from airflow_hpo.blueprint.problems import show
 from airflow_hpo.blueprint.records import Key, ListOf
@@ -341,7 +348,7 @@ def _words(given: Value, path: Path, problems: Problems) -> list[str] | None:
         here = (*path, index) if isinstance(given, list) else path
         if isinstance(item, (int, float)) and not isinstance(item, bool):
             item = str(item)  # noqa: PLW2901 - a word is text
-        found.append(Text(empty=True).read(item, here, problems))
+        found.append(Command(empty=True).read(item, here, problems))
     return None if BROKEN in found else found
 
 
@@ -356,7 +363,7 @@ def _read_variables(reading: Reading, given: Value, path: Path, problems: Proble
         elif "value" not in item:
             message = f"must have a value: {item['name']} of a secret or config map is not read"
             problems.error(here, message, hint=f"write it in {OWN}: {{environment: ...}}")
-        elif Text(empty=True).read(item["value"], (*here, "value"), problems) is not BROKEN:
+        elif Command(empty=True).read(item["value"], (*here, "value"), problems) is not BROKEN:
             reading.environment[item["name"]] = item["value"]
 
 

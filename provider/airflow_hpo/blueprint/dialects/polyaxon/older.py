@@ -15,7 +15,7 @@ from airflow_hpo.blueprint.dialects.polyaxon.reading import (
     read_rules,
     say_passed_over,
 )
-from airflow_hpo.blueprint.dialects.polyaxon.shapes import Count, Given, Part, Section
+from airflow_hpo.blueprint.dialects.polyaxon.shapes import Command, Count, Given, Part, Section
 from airflow_hpo.blueprint.dialects.polyaxon.statics import merged, read_inputs, read_values
 from airflow_hpo.blueprint.problems import show
 from airflow_hpo.blueprint.records import Key, ListOf
@@ -183,7 +183,7 @@ def _read_run(reading: Reading, part: Part, problems: Problems) -> None:
     given = run.get("cmd")
     commands = given if isinstance(given, list) else [given]
     path = reading.command_path = ("run", "cmd")
-    shape = Text()
+    shape = Command()
     texts = [
         shape.read(text, (*path, index) if isinstance(given, list) else path, problems)
         for index, text in enumerate(commands)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_hpo.blueprint.problems import show
 from airflow_hpo.blueprint.records import Key
 from airflow_hpo.blueprint.scalars import plain_value
-from airflow_hpo.blueprint.shapes import BROKEN, Number, OneOf, Shape, Whole
+from airflow_hpo.blueprint.shapes import BROKEN, Number, OneOf, Shape, Text, Whole
 from airflow_hpo.model.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Amount",
+    "Command",
     "Count",
     "Given",
     "Part",
@@ -196,6 +197,40 @@ class Given(Shape):
         Return the JSON Schema of the value.
         """
         return {}
+
+
+# Longer commands are programs, and take their time to be read.
+_MOST_CHARACTERS = 30_000
+
+
+@dataclass(frozen=True)
+class Command(Shape):
+    """
+    A shell line, or a word of one, of a length that anybody writes.
+
+    Args:
+        empty: Whether it may be empty.
+    """
+
+    empty: bool = False
+
+    def read(self, value: Value, path: Path, problems: Problems) -> Any:  # noqa: ANN401
+        """
+        Return the text.
+        """
+        text = Text(empty=self.empty).read(value, path, problems)
+        if text is not BROKEN and len(text) > _MOST_CHARACTERS:
+            problems.error(
+                path, f"must have at most {_MOST_CHARACTERS} characters, got {len(text)}"
+            )
+            return BROKEN
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        """
+        Return the JSON Schema of the value.
+        """
+        return Text(empty=self.empty).schema()
 
 
 @dataclass(frozen=True)
