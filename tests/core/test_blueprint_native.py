@@ -24,7 +24,6 @@ from airflow_hpo.blueprint.dialects import DIALECTS
 from airflow_hpo.blueprint.dialects.base import Dialect
 from airflow_hpo.blueprint.dialects.native import NOT_YET, NativeDialect
 from airflow_hpo.blueprint.document import read_document
-from airflow_hpo.blueprint.finding import _KNOWN_TOOLS
 from airflow_hpo.blueprint.problems import Problems
 from airflow_hpo.blueprint.units import seconds_of, share_of, show_duration, show_share
 from airflow_hpo.errors import BlueprintError, DialectError
@@ -229,26 +228,6 @@ def test_warnings_are_for_those_who_ask():
     assert parse_blueprints(text) == parse_blueprints(text, problems=problems)
     assert [problem.path for problem in problems] == ["execution.batch_size"]
     assert check_text(text) == tuple(problems)
-
-
-@pytest.mark.parametrize(
-    ("text", "tool"),
-    [
-        ("version: 1.1\nkind: operation\nmatrix: {kind: random}", "Polyaxon"),
-        ("version: 1\nkind: group\nhptuning: {}", "Polyaxon"),
-        ("kind: component\nversion: 1.1", "Polyaxon"),
-        ("hyper_parameter_optimization: {enable: true}", "Log(ML)"),
-    ],
-)
-def test_files_of_known_tools(text, tool):
-    """
-    A file of a tool whose dialect there is not (yet) is refused by the tool's name.
-    """
-    with pytest.raises(BlueprintError) as caught:
-        parse_blueprints(text)
-
-    unread = f"looks like a file of {tool}, which is not supported yet"
-    assert (unread in str(caught.value)) == (tool in _KNOWN_TOOLS)
 
 
 @pytest.mark.parametrize("text", ["name: digits", "- 1\n- 2", "hello", "kind: Pod"])

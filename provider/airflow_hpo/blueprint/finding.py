@@ -4,17 +4,14 @@ Which dialect a document is written in.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_hpo.blueprint.dialects import DIALECTS
 from airflow_hpo.errors import DialectError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from airflow_hpo.blueprint.dialects.base import Dialect
     from airflow_hpo.blueprint.document import Document
-    from airflow_hpo.model.values import Value
 
 __all__ = ["dialect_of"]
 
@@ -40,11 +37,6 @@ def dialect_of(document: Document) -> Dialect:
     if claiming:
         names = ", ".join(dialect.name for dialect in claiming)
         raise _refusal(document, f"must be written in one dialect, got {names}", None)
-    for tool, is_like in _KNOWN_TOOLS.items():
-        if is_like(document.data):
-            raise _refusal(
-                document, f"looks like a file of {tool}, which is not supported yet", None
-            )
     hint = "start the file with hpo: 1"
     raise _refusal(document, "must be a blueprint, got a file that no dialect claims", hint)
 
@@ -52,17 +44,3 @@ def dialect_of(document: Document) -> Dialect:
 def _refusal(document: Document, message: str, hint: str | None) -> DialectError:
     line, column = document.where()
     return DialectError([Problem("", message, hint, file=document.file, line=line, column=column)])
-
-
-def _is_polyaxon(data: Value) -> bool:
-    if not isinstance(data, dict):
-        return False
-    if "hptuning" in data or "matrix" in data:
-        return True
-    return data.get("kind") in {"component", "operation", "group"} and "version" in data
-
-
-_KNOWN_TOOLS: Mapping[str, Callable[[Any], bool]] = {
-    "Polyaxon": _is_polyaxon,
-}
-"""Tools whose files are told apart, so that nobody looks for an error in them."""
