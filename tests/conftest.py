@@ -17,6 +17,7 @@ from airflow_hpo.testing.postgres import PostgresServer, PostgresUnavailableErro
 _E2E = Path(__file__).parent / "e2e"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     Mark the tests that start a PostgreSQL, and those that have to share a process.
