@@ -23,7 +23,7 @@ install: ## set up .venv from the pins (again only if something changed)
 # Apart from the Airflow of `make demo` and `make up`, which may be running.
 test: export AIRFLOW_HOME := $(CURDIR)/.airflow/test
 test: install ## run the whole suite: core, DAGs, and a real scheduler
-	@$(RUN) pytest --numprocesses=logical --maxprocesses=4 --dist=loadgroup $(ARGS)
+	@$(RUN) pytest --numprocesses=logical --maxprocesses=4 --dist=loadscope $(ARGS)
 
 demo: install ## tune a model on a real scheduler, show the result, leave nothing running
 	@$(RUN) airflow_hpo.testing.demo run $(ARGS)

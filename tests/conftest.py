@@ -8,29 +8,38 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_hpo.testing.postgres import PostgresServer, PostgresUnavailableError
 
-_E2E = Path(__file__).parent / "e2e"
 
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Mark the tests that start a PostgreSQL, and those that have to share a process.
-
-    Tests of a class or file share fixtures; all that start an Airflow share one,
-    and two of them at once would be too much for a small machine.
+    Mark the tests that start a PostgreSQL.
     """
     for item in items:
         if {"postgres_server", "own_postgres"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("postgres")
-        scope = item.nodeid.rpartition("::")[0]
-        group = "e2e" if item.path.is_relative_to(_E2E) else scope
-        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """
+    Let tests of one class or file share a process, and with it their fixtures.
+
+    All that start an Airflow share one process: two of them at once would be
+    too much for a small machine.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByScope(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            scope = nodeid.partition("[")[0].rpartition("::")[0]
+            return "e2e" if scope.startswith("tests/e2e/") else scope
+
+    return ByScope(config, log)
 
 
 @pytest.fixture(scope="session", name="postgres_server")
