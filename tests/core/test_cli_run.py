@@ -138,15 +138,23 @@ class TestRun:
         assert len(names) == 2
         assert all(re.fullmatch(r"digits-\d{8}-\d{6}(-2)?", name) for name in names)
 
-    def test_other_space_is_refused(self, hpo):
+    def test_other_space_goes_on(self, hpo):
         """
-        A study that was made for another space is not continued.
+        A study whose space was changed goes on, and says how many of its trials fit.
         """
         hpo("run", "digits.yaml", "--quiet")
         Path("digits.yaml").write_text(hpo.DIGITS.replace("[relu, tanh]", "[relu, gelu]"))
 
-        result = hpo("run", "digits.yaml", code=1)
-        assert "study 'digits' exists with other space" in result.stderr
+        assert "note: changed space: 1 of 4 trials fit it" in hpo("run", "digits.yaml").stdout
+
+    def test_other_objective_is_refused(self, hpo):
+        """
+        A study that was made for another objective is not continued.
+        """
+        hpo("run", "digits.yaml", "--quiet")
+        Path("digits.yaml").write_text(hpo.DIGITS.replace("maximize", "minimize"))
+
+        assert "exists with other objectives" in hpo("run", "digits.yaml", code=1).stderr
 
     @pytest.mark.parametrize("name", ["", "x" * 5000])
     def test_impossible_name_is_usage(self, hpo, name):

@@ -10,8 +10,6 @@ import typer
 
 from airflow_hpo.cli.options import StorageOption, StudyArgument, open_study
 from airflow_hpo.cli.output import refuse, say
-from airflow_hpo.model.stop import Stop
-from airflow_hpo.model.trial import TrialState
 
 __all__ = ["register"]
 
@@ -40,6 +38,9 @@ def _stop(
 
     They are recorded as pruned, with what they measured; the DAG run ends in success.
     """
+    from airflow_hpo.model.stop import Stop
+    from airflow_hpo.model.trial import TrialState
+
     opened = open_study(storage, study)
     record = opened.record()
     if undo:

@@ -281,17 +281,20 @@ def _steps(
     names = st.from_regex(r"[a-z0-9_-]{1,9}", fullmatch=True)
     most = 3 if planned else 1
     chosen = draw(st.just(["trial"]) | st.lists(names, min_size=1, max_size=most, unique=True))
+    place = {  # of the one task that runs them all
+        "pool": draw(st.none() | _words),
+        "pool_slots": draw(_counts),
+        "queue": draw(st.none() | _words),
+        "executor": draw(st.none() | _words),
+        "priority_weight": draw(st.none() | _counts),
+    }
     return tuple(
         Step(
             name=name,
             command=draw(_commands(space, resource)),
             runner=draw(st.none() | _runners),
             gpus=draw(st.sampled_from([0.0, 0.5, 2.0])) if planned else 0.0,
-            pool=draw(st.none() | _words),
-            pool_slots=draw(_counts),
-            queue=draw(st.none() | _words),
-            executor=draw(st.none() | _words),
-            priority_weight=draw(st.none() | _counts),
+            **place,
         )
         for name in chosen
     )
@@ -390,9 +393,7 @@ def _blueprints(draw: _Draw[Any], *, planned: bool) -> Blueprint:
         strategy=draw(_strategies(space, objectives, mode)),
         pruner=draw(st.none() | _pruners) if prunable else None,
         budget=draw(_budgets()),
-        execution=Execution(
-            mode=mode, batch_size=draw(_counts), concurrency=draw(st.none() | _counts)
-        ),
+        execution=draw(_executions(mode)),
         stop=tuple(
             rule
             for rule in draw(st.lists(_rules(), max_size=3))
@@ -404,6 +405,15 @@ def _blueprints(draw: _Draw[Any], *, planned: bool) -> Blueprint:
         callbacks=draw(_callbacks),
         dag=draw(_dags(planned=planned)),
     )
+
+
+def _executions(mode: str) -> st.SearchStrategy[Execution]:
+    """
+    Return ways to run trials; the mode async has slots and knows no batches.
+    """
+    if mode == "async":
+        return st.builds(Execution, mode=st.just(mode), concurrency=_counts)
+    return st.builds(Execution, batch_size=_counts, concurrency=st.none() | _counts)
 
 
 _callbacks = st.sampled_from(

@@ -145,6 +145,9 @@ def _kind(blueprint: Blueprint, columns: list[Column], losses: Losses) -> dict[s
     if found["type"] == "bayesian_tpe" and startup != STARTUP:
         message = f"the first {STARTUP} executions are always random"
         losses.say("strategy.startup_trials", message)
+    if found.get("engine") == "hyperopt" and blueprint.strategy.options.get("startup") != "number":
+        message = "start-up goes by an execution's number, not by how many have finished"
+        losses.say("strategy.options.startup", message)
     for option in blueprint.strategy.options:
         if (name, option) not in {("manual", "configurations"), ("hyperopt_tpe", "startup")}:
             losses.say(f"strategy.options.{option}", "there is no such option")
