@@ -7,12 +7,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from airflow_hpo.model.blueprint import Step
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
+
     from pydantic import BaseModel
 
     from airflow_hpo.model.blueprint import Blueprint
 
-__all__ = ["Loss", "Losses", "Writer", "Written", "changed"]
+__all__ = ["Loss", "Losses", "Writer", "Written", "changed", "untold"]
+
+# What fields are called in a blueprint, where that is not their name.
+_KEYS = {"failure_share": "failures"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +105,36 @@ def changed(part: BaseModel, default: BaseModel) -> list[str]:
     """
     fields = type(part).model_fields
     return [name for name in fields if getattr(part, name) != getattr(default, name)]
+
+
+def untold(
+    blueprint: Blueprint,
+    parts: Mapping[str, tuple[BaseModel, BaseModel]],
+    told: Mapping[str, AbstractSet[str]],
+) -> Iterator[str]:
+    """
+    Yield the paths of all keys that are given and that a writer tells nowhere else.
+
+    Args:
+        blueprint: What is written.
+
+        parts: By path, the parts to look into and what they are by default;
+            steps are looked into anyway.
+
+        told: Fields that are written or told, by the part's path; those of the
+            whole are under ``blueprint``, those of each step under ``step``.
+    """
+    for name, field_info in type(blueprint).model_fields.items():
+        usual = field_info.get_default(call_default_factory=True)
+        if name not in told["blueprint"] and getattr(blueprint, name) != usual:
+            yield name
+    if blueprint.space.constraints:
+        yield "constraints"
+    steps = blueprint.trial.steps
+    places = [(path, path, *pair) for path, pair in parts.items()]
+    for index, step in enumerate(steps):
+        path = "trial" if len(steps) == 1 else f"trial.steps.{index}"
+        places.append(("step", path, step, Step()))
+    for kind, path, part, default in places:
+        names = [name for name in changed(part, default) if name not in told.get(kind, ())]
+        yield from (f"{path}.{_KEYS.get(name, name.removesuffix('_s'))}" for name in names)

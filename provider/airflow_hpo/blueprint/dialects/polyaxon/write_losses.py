@@ -6,13 +6,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_hpo.blueprint.dialects.writing import changed
+from airflow_hpo.blueprint.dialects.writing import changed, untold
 from airflow_hpo.model.blueprint import DagSpec, Retries, Step, TrialSpec
 from airflow_hpo.model.stop import Budget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pydantic import BaseModel
 
     from airflow_hpo.blueprint.dialects.writing import Losses
@@ -32,7 +30,7 @@ _TOLD = {
     "trial": {
         *("steps", "runner", "environment", "workdir", "timeout_s", "retries", "platform"),
     },
-    "retries": {"code"},
+    "trial.retries": {"code"},
     "dag": {"tags", "schedule"},
     "step": {"name", "command", "template"},
 }
@@ -50,7 +48,7 @@ def say_rest(blueprint: Blueprint, losses: Losses) -> None:
     for name in changed(objective, type(objective)(metric="x", direction="minimize")):
         if name not in {"metric", "direction", "target"}:
             losses.say(f"objective.{name}", _NOTHING)
-    for path in _changes(blueprint):
+    for path in untold(blueprint, _parts(blueprint), _TOLD):
         losses.say(path, _NOTHING)
     platform = blueprint.trial.platform
     if platform is not None and platform.name != "polyaxon":
@@ -59,26 +57,13 @@ def say_rest(blueprint: Blueprint, losses: Losses) -> None:
         losses.say("trial.steps", "a job has one step, and that has no name")
 
 
-def _changes(blueprint: Blueprint) -> Iterator[str]:
+def _parts(blueprint: Blueprint) -> dict[str, tuple[BaseModel, BaseModel]]:
     """
-    Yield the paths of all keys that are given and told nowhere else.
+    Return the parts that the writer looks into, and what they are by default.
     """
-    for name, field in type(blueprint).model_fields.items():
-        usual = field.get_default(call_default_factory=True)
-        if name not in _TOLD["blueprint"] and getattr(blueprint, name) != usual:
-            yield name
-    if blueprint.space.constraints:
-        yield "constraints"
-    steps = blueprint.trial.steps
-    parts: list[tuple[str, str, BaseModel, BaseModel]] = [
-        ("budget", "budget", blueprint.budget, Budget(trials=1)),
-        ("trial", "trial", blueprint.trial, TrialSpec(steps=steps)),
-        ("retries", "trial.retries", blueprint.trial.retries, Retries()),
-        ("dag", "dag", blueprint.dag, DagSpec()),
-    ]
-    for index, step in enumerate(steps):
-        path = "trial" if len(steps) == 1 else f"trial.steps.{index}"
-        parts.append(("step", path, step, Step()))
-    for kind, path, part, default in parts:
-        names = [name for name in changed(part, default) if name not in _TOLD.get(kind, ())]
-        yield from (f"{path}.{name.removesuffix('_s')}" for name in names)
+    return {
+        "budget": (blueprint.budget, Budget(trials=1)),
+        "trial": (blueprint.trial, TrialSpec(steps=blueprint.trial.steps)),
+        "trial.retries": (blueprint.trial.retries, Retries()),
+        "dag": (blueprint.dag, DagSpec()),
+    }

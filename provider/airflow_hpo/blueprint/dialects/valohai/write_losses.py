@@ -6,13 +6,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_hpo.blueprint.dialects.writing import changed
+from airflow_hpo.blueprint.dialects.writing import untold
 from airflow_hpo.model.blueprint import DagSpec, Execution, Step, StrategySpec, TrialSpec
 from airflow_hpo.model.stop import Budget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pydantic import BaseModel
 
     from airflow_hpo.blueprint.dialects.writing import Losses
@@ -44,9 +42,6 @@ _TOLD = {
     "step": {"name", "command", "template"},
 }
 
-# What fields are called in a blueprint, where that is not their name.
-_KEYS = {"failure_share": "failures"}
-
 
 def say_rest(blueprint: Blueprint, losses: Losses) -> None:
     """
@@ -57,7 +52,7 @@ def say_rest(blueprint: Blueprint, losses: Losses) -> None:
         losses.say("objective", "there is one metric; the others are left out")
     if objectives[0].value != "last":
         losses.say("objective.value", "the last value of a metric counts")
-    for name in _changes(blueprint):
+    for name in untold(blueprint, _parts(blueprint), _TOLD):
         losses.say(name, _NOTHING)
     platform = blueprint.trial.platform
     if platform is not None and platform.name != "valohai":
@@ -67,28 +62,14 @@ def say_rest(blueprint: Blueprint, losses: Losses) -> None:
         losses.say("trial.steps", "a task has one step; its commands run one after another")
 
 
-def _changes(blueprint: Blueprint) -> Iterator[str]:
+def _parts(blueprint: Blueprint) -> dict[str, tuple[BaseModel, BaseModel]]:
     """
-    Yield the paths of all keys that are given and told nowhere else.
+    Return the parts that the writer looks into, and what they are by default.
     """
-    for name, field in type(blueprint).model_fields.items():
-        usual = field.get_default(call_default_factory=True)
-        if name not in _TOLD["blueprint"] and getattr(blueprint, name) != usual:
-            yield name
-    if blueprint.space.constraints:
-        yield "constraints"
-    steps = blueprint.trial.steps
-    parts: list[tuple[str, str, BaseModel, BaseModel]] = [
-        ("strategy", "strategy", blueprint.strategy, StrategySpec()),
-        ("budget", "budget", blueprint.budget, Budget(trials=1)),
-        ("execution", "execution", blueprint.execution, Execution()),
-        ("trial", "trial", blueprint.trial, TrialSpec(steps=steps)),
-        ("dag", "dag", blueprint.dag, DagSpec()),
-    ]
-    for index, step in enumerate(steps):
-        path = "trial" if len(steps) == 1 else f"trial.steps.{index}"
-        parts.append(("step", path, step, Step()))
-    for kind, path, part, default in parts:
-        told = _TOLD.get(kind, ())
-        names = [name for name in changed(part, default) if name not in told]
-        yield from (f"{path}.{_KEYS.get(name, name.removesuffix('_s'))}" for name in names)
+    return {
+        "strategy": (blueprint.strategy, StrategySpec()),
+        "budget": (blueprint.budget, Budget(trials=1)),
+        "execution": (blueprint.execution, Execution()),
+        "trial": (blueprint.trial, TrialSpec(steps=blueprint.trial.steps)),
+        "dag": (blueprint.dag, DagSpec()),
+    }
