@@ -122,8 +122,17 @@ def build_job(
         timeout_s=blueprint.trial.timeout_s,
         grace_s=blueprint.trial.grace_s,
         options=dict(options),
+        gpus=_gpus(blueprint, trial, step),
         token=str(trial.started),
     )
+
+
+def _gpus(blueprint: Blueprint, trial: Trial, step: Step) -> float:
+    """
+    Return how many devices the step needs: what its rung says, else its own.
+    """
+    place = blueprint.resource and blueprint.resource.placement(trial.resource)
+    return step.gpus if place is None or place.gpus is None else place.gpus
 
 
 def _own_variables(scene: Scene, resource: float | None, *, parent: Path | None) -> dict[str, str]:

@@ -153,7 +153,7 @@ class Placement(Document):
 
     at_least: float = Field(gt=0)
     runner: RunnerSpec | None = None
-    gpus: float = Field(default=0, ge=0)
+    gpus: float | None = Field(default=None, ge=0)
     pool: str | None = None
     pool_slots: int | None = Field(default=None, ge=1)
     queue: str | None = None

@@ -63,6 +63,8 @@ class Job:
 
         options: The runner's own settings (image, namespace, callable ...).
 
+        gpus: Devices it needs: a whole number, or a share of one (0.5).
+
         token:
             What else tells it apart, such as the moment its attempt began: a
             study that is deleted and made anew repeats names and numbers.
@@ -80,6 +82,7 @@ class Job:
     timeout_s: float | None = None
     grace_s: float = 5.0
     options: Mapping[str, Any] = field(default_factory=dict)
+    gpus: float = 0.0
     token: str = ""
 
     @property
