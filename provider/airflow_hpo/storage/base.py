@@ -107,6 +107,18 @@ class Storage(Protocol):
         Return a line about every study, newest first.
         """
 
+    def version(self, study: str) -> str:
+        """
+        Return a text that is another one as soon as anything about the study is.
+
+        For those who look again and again: it takes much less than `load`.
+        """
+
+    def keys(self, study: str) -> Sequence[str]:
+        """
+        Return the keys of all asks that got trials, those of the first trials first.
+        """
+
     def append(
         self, study: str, key: str, propose: Propose, *, measurements: bool = False
     ) -> tuple[Trial, ...]:
@@ -195,6 +207,24 @@ class Storage(Protocol):
     def attempts(self, study: str, number: int) -> Sequence[Attempt]:
         """
         Return every attempt at trial *number*, oldest first.
+        """
+
+    def remember(
+        self, study: str, number: int, data: Mapping[str, Value], *, attempt: int
+    ) -> None:
+        """
+        Keep *data* for whoever takes over *attempt*, such as the handle of its job.
+
+        What is kept under other keys stays; under the same, the newest counts.
+
+        Args:
+            study: Its name.
+
+            number: The trial's number.
+
+            data: JSON-compatible; small.
+
+            attempt: Counts from 1.
         """
 
     def finish(self, study: str, number: int, outcome: Outcome, *, attempt: int) -> Trial:

@@ -166,6 +166,22 @@ class MemoryStorage:
         with self._lock:
             return tuple(_summary(found) for found in reversed(self._studies.values()))
 
+    def version(self, study: str) -> str:
+        """
+        See `Storage.version`.
+        """
+        with self._lock:
+            found = self._find(study)
+            measured = sum(map(len, found.measured.values()))
+            return f"{found.record.created!r}/{len(found.events)}/{measured}"
+
+    def keys(self, study: str) -> Sequence[str]:
+        """
+        See `Storage.keys`.
+        """
+        with self._lock:
+            return tuple(dict.fromkeys(trial.key for trial in self._find(study).trials))
+
     def append(
         self, study: str, key: str, propose: Propose, *, measurements: bool = False
     ) -> tuple[Trial, ...]:
@@ -219,8 +235,7 @@ class MemoryStorage:
         with self._lock:
             found = self._find(study)
             trial = found.trial(number)
-            if not 0 < attempt <= trial.attempt:
-                raise rules.missing_attempt(number, attempt, latest=trial.attempt)
+            rules.check_attempt(trial, attempt)
             # All are copied before any is kept: a call is kept whole or not.
             copies = [_copied(measurement) for measurement in measurements]
             kept = found.measured.setdefault((number, attempt), {})
@@ -253,6 +268,19 @@ class MemoryStorage:
             found = self._find(study)
             found.trial(number)
             return tuple(attempt for _, attempt in sorted(found.attempts.get(number, {}).items()))
+
+    def remember(
+        self, study: str, number: int, data: Mapping[str, Value], *, attempt: int
+    ) -> None:
+        """
+        See `Storage.remember`.
+        """
+        copied = codec.copy(data)
+        with self._lock:
+            found = self._find(study)
+            rules.check_attempt(found.trial(number), attempt)
+            known = found.attempt(number, attempt)
+            found.attempts[number][attempt] = replace(known, memory={**known.memory, **copied})
 
     def finish(self, study: str, number: int, outcome: Outcome, *, attempt: int) -> Trial:
         """

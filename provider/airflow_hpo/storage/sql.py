@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from airflow_hpo.storage import codec, rules
+from airflow_hpo.storage import sql_look as look
 from airflow_hpo.storage import sql_work as work
 from airflow_hpo.storage.sql_database import Database
 
@@ -126,6 +127,18 @@ class SqlStorage:
         """
         return self._database.read(work.studies)
 
+    def version(self, study: str) -> str:
+        """
+        See `Storage.version`.
+        """
+        return self._database.read(lambda connection: look.version(connection, study))
+
+    def keys(self, study: str) -> Sequence[str]:
+        """
+        See `Storage.keys`.
+        """
+        return self._database.read(lambda connection: look.keys(connection, study))
+
     def append(
         self, study: str, key: str, propose: Propose, *, measurements: bool = False
     ) -> tuple[Trial, ...]:
@@ -202,6 +215,17 @@ class SqlStorage:
         See `Storage.attempts`.
         """
         return self._database.read(lambda connection: work.attempts(connection, study, number))
+
+    def remember(
+        self, study: str, number: int, data: Mapping[str, Value], *, attempt: int
+    ) -> None:
+        """
+        See `Storage.remember`.
+        """
+        copied = codec.copy(data)
+        self._database.write(
+            lambda connection: work.remember(connection, study, number, copied, attempt=attempt)
+        )
 
     def finish(self, study: str, number: int, outcome: Outcome, *, attempt: int) -> Trial:
         """

@@ -25,6 +25,7 @@ from airflow_hpo.testing.processes import let_go, run_together, start_process
 from airflow_hpo.testing.storage_asking import AskingContract
 from airflow_hpo.testing.storage_attempts import AttemptContract
 from airflow_hpo.testing.storage_claims import ClaimContract
+from airflow_hpo.testing.storage_looks import LookContract
 from airflow_hpo.testing.storage_measures import MeasureContract
 from airflow_hpo.testing.storage_notes import NoteContract
 from airflow_hpo.testing.storage_outcomes import OutcomeContract
@@ -44,6 +45,7 @@ class StorageContract(
     OutcomeContract,
     MeasureContract,
     ClaimContract,
+    LookContract,
 ):
     """
     What every storage promises; see `airflow_hpo.storage.base`.
