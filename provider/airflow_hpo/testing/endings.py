@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -50,20 +49,19 @@ def _stubborn() -> list[Any]:
     ]
 
 
-def submit_and_stay(name: str, options: Mapping[str, Any], job: Job) -> None:
+def submit_and_stay(spec: RunnerSpec, job: Job) -> None:
     """
     Submit *job*, print its handle, and wait to be killed.
     """
-    runner = create_runner(RunnerSpec(name=name, options=dict(options)))
-    print(runner.submit(job), flush=True)  # noqa: T201 - the parent reads it
+    print(create_runner(spec).submit(job), flush=True)  # noqa: T201 - the parent reads it
     time.sleep(1000)
 
 
-def cancel(name: str, options: Mapping[str, Any], handle: str) -> None:
+def cancel(spec: RunnerSpec, handle: str) -> None:
     """
     Cancel a job, with a runner made from nothing.
     """
-    create_runner(RunnerSpec(name=name, options=dict(options))).cancel(handle)
+    create_runner(spec).cancel(handle)
 
 
 def _beats(folder: Path) -> int:
@@ -175,7 +173,9 @@ class EndingContract(RunnerContract):
         assert output(runner, handle) == ["ready", "saved"]
         assert runner.result(handle).cancelled
 
-    def test_cancel_from_several_places(self, runner: Runner, tmp_path: Path) -> None:
+    def test_cancel_from_several_places(
+        self, spec: RunnerSpec, runner: Runner, tmp_path: Path
+    ) -> None:
         """
         Callers at the same moment, in other processes too, do not disturb each other.
         """
@@ -185,7 +185,7 @@ class EndingContract(RunnerContract):
         for thread in threads:
             thread.start()
 
-        run_together([partial(cancel, self.name, self.options, handle)])
+        run_together([partial(cancel, spec, handle)])
         for thread in threads:
             thread.join()
 
@@ -216,13 +216,15 @@ class EndingContract(RunnerContract):
         assert runner.result(old).cancelled
         assert _is_still(tmp_path)
 
-    def test_the_job_outlives_who_launched_it(self, runner: Runner, tmp_path: Path) -> None:
+    def test_the_job_outlives_who_launched_it(
+        self, spec: RunnerSpec, runner: Runner, tmp_path: Path
+    ) -> None:
         """
         Where the launching process is killed, another one reads the end.
         """
         command = "until [ -e go ]; do sleep 0.01; done; echo over; exit 6"
         job = self.shell(tmp_path, command)
-        launcher = start_process(partial(submit_and_stay, self.name, self.options, job))
+        launcher = start_process(partial(submit_and_stay, spec, job))
         let_go([launcher])
         assert launcher.stdout is not None
         handle = launcher.stdout.readline().decode().strip()
@@ -233,7 +235,7 @@ class EndingContract(RunnerContract):
         assert runner.state(handle) is JobState.RUNNING
         assert runner.submit(job) == handle
         (tmp_path / "go").touch()
-        (seen,) = run_together([partial(look, self.name, self.options, handle)])
+        (seen,) = run_together([partial(look, spec, handle)])
 
         assert seen.state is JobState.DONE
         assert seen.lines == ["over"]

@@ -7,7 +7,9 @@ What every runner must do, as test classes to subclass.
         name = "my_package.runners:MyRunner"
         options = {"image": "..."}
 
-For runners of shell commands there is more in `airflow_hpo.testing.commands`.
+For runners of shell commands there is more in `airflow_hpo.testing.commands`, for
+those that run them elsewhere in `airflow_hpo.testing.remote`. Jobs have to see their
+workspaces under the same path as the tests do.
 Nothing here measures time: where a test waits, it waits for something to happen.
 """
 
@@ -16,9 +18,8 @@ from __future__ import annotations
 import shlex
 import sys
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -30,13 +31,11 @@ from airflow_hpo.model.blueprint import RunnerSpec
 from airflow_hpo.model.job import Job, JobResult, JobState
 from airflow_hpo.model.trial import Failure
 from airflow_hpo.runners import create_runner
-from airflow_hpo.runners.base import ENDED, Runner, pages, wait_by_polling
+from airflow_hpo.runners.base import Runner, wait_by_polling
+from airflow_hpo.testing.following import PATIENCE_S, Look, finish, look, output, until
 from airflow_hpo.testing.processes import run_together
 
 __all__ = ["RunnerContract", "finish", "look", "output", "run_body", "until"]
-
-# Seconds after which something that has to happen counts as not happening.
-_PATIENCE_S = 60.0
 
 
 def run_body(body: str) -> object:
@@ -48,66 +47,26 @@ def run_body(body: str) -> object:
     return names.get("returned")
 
 
-def until(condition: Callable[[], object], *, seconds: float = _PATIENCE_S) -> None:
-    """
-    Wait until *condition* holds; fail if it never does.
-    """
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.005)
-
-
-def output(runner: Runner, handle: str) -> list[str]:
-    """
-    Return all lines that the job has printed.
-    """
-    return [line for lines, _ in pages(runner, handle, 0) for line in lines]
-
-
-def finish(runner: Runner, handle: str) -> JobResult:
-    """
-    Wait for the job's end, and return how it ended.
-    """
-    until(lambda: runner.wait(handle, 1.0, since=sys.maxsize) in ENDED)
-    return runner.result(handle)
-
-
-@dataclass(frozen=True)
-class Look:
-    """
-    What a process that has nothing but the handle sees of a job.
-    """
-
-    state: JobState
-    lines: Sequence[str]
-    result: JobResult
-
-
-def look(name: str, options: Mapping[str, Any], handle: str) -> Look:
-    """
-    Wait for a job's end and look at it, with a runner made from nothing.
-    """
-    runner = create_runner(RunnerSpec(name=name, options=dict(options)))
-    result = finish(runner, handle)
-    return Look(runner.state(handle), output(runner, handle), result)
-
-
 class RunnerContract:
     """
     What holds for every runner.
 
-    Give *name*, and *options* where it needs some; override `job` where it
-    runs something else than a command.
+    Give *name*, and *options* where it needs some; override the fixture ``spec``
+    where they are known only once something was started, and `job` where it runs
+    something else than a command. *python* is the interpreter that jobs find.
     """
 
     name: ClassVar[str]
     options: ClassVar[Mapping[str, Any]] = {}
     python: ClassVar[str] = sys.executable
 
+    @pytest.fixture(name="spec")
+    def _spec(self) -> RunnerSpec:
+        return RunnerSpec(name=self.name, options=dict(self.options))
+
     @pytest.fixture(name="runner")
-    def _runner(self) -> Runner:
-        return create_runner(RunnerSpec(name=self.name, options=dict(self.options)))
+    def _runner(self, spec: RunnerSpec) -> Runner:
+        return create_runner(spec)
 
     def job(self, folder: Path, body: str, **changes: Any) -> Job:
         """
@@ -363,13 +322,15 @@ class RunnerContract:
         assert runner.result(handle) == result == JobResult(exit_code=0)
         assert output(runner, handle) == ["done"]
 
-    def test_another_process_sees_the_same(self, runner: Runner, tmp_path: Path) -> None:
+    def test_another_process_sees_the_same(
+        self, spec: RunnerSpec, runner: Runner, tmp_path: Path
+    ) -> None:
         """
         The handle is all that a process needs to follow the job.
         """
         handle = runner.submit(self.job(tmp_path, "print('hello'); raise SystemExit(4)"))
 
-        (seen,) = run_together([partial(look, self.name, self.options, handle)])
+        (seen,) = run_together([partial(look, spec, handle)])
 
         assert seen == Look(JobState.DONE, ["hello"], runner.result(handle))
         assert seen.result.exit_code == 4
@@ -389,5 +350,5 @@ class RunnerContract:
         """
         handle = runner.submit(self.job(tmp_path, "print('x')"))
 
-        assert wait_by_polling(runner, handle, _PATIENCE_S) is JobState.DONE
+        assert wait_by_polling(runner, handle, PATIENCE_S) is JobState.DONE
         assert wait_by_polling(runner, handle, 0.0, since=0) is JobState.DONE
