@@ -131,7 +131,8 @@ def _gpus(blueprint: Blueprint, trial: Trial, step: Step) -> float:
     """
     Return how many devices the step needs: what its rung says, else its own.
     """
-    place = blueprint.resource and blueprint.resource.placement(trial.resource)
+    resource = blueprint.resource
+    place = None if resource is None else resource.placement(trial.resource)
     return step.gpus if place is None or place.gpus is None else place.gpus
 
 
