@@ -8,6 +8,7 @@ terminal, so both do exactly the same. Nothing here knows which of the two it is
 from __future__ import annotations
 
 from airflow_hpo.driver.callbacks import announce
+from airflow_hpo.driver.function import FunctionRun, TrialEnded, drain, measure
 from airflow_hpo.driver.job import build_job, trial_label
 from airflow_hpo.driver.rounds import RoundResult, evaluate_round, suggest_round
 from airflow_hpo.driver.strays import Stray, StrayKind, end_jobs, find_strays, mend
@@ -20,16 +21,20 @@ from airflow_hpo.driver.workspace import (
 )
 
 __all__ = [
+    "FunctionRun",
     "RoundResult",
     "Stray",
     "StrayKind",
+    "TrialEnded",
     "TrialRun",
     "announce",
     "build_job",
     "default_artifacts",
+    "drain",
     "end_jobs",
     "evaluate_round",
     "find_strays",
+    "measure",
     "mend",
     "safe_name",
     "study_folder",

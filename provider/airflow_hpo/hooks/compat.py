@@ -15,6 +15,7 @@ try:
         AirflowNotFoundException,
         AirflowSkipException,
         DownstreamTasksSkipped,
+        TaskDeferred,
     )
 except ImportError:  # Airflow 3.1
     from airflow.exceptions import (  # type: ignore[no-redef,attr-defined]
@@ -22,6 +23,7 @@ except ImportError:  # Airflow 3.1
         AirflowNotFoundException,
         AirflowSkipException,
         DownstreamTasksSkipped,
+        TaskDeferred,
     )
 
 __all__ = [
@@ -29,5 +31,6 @@ __all__ = [
     "AirflowNotFoundException",
     "AirflowSkipException",
     "DownstreamTasksSkipped",
+    "TaskDeferred",
     "conf",
 ]

@@ -82,7 +82,7 @@ class SlotOperator(TrialOperator):
         kwargs: See `StudyOperator`.
     """
 
-    template_fields: Sequence[str] = StudyOperator.template_fields
+    template_fields: Sequence[str] = (*StudyOperator.template_fields, "op_kwargs")
 
     def __init__(
         self,

@@ -4,23 +4,26 @@ The mapped task of a round: one task instance a trial.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_hpo.driver import TrialRun
+from airflow_hpo.driver import FunctionRun, TrialRun
 from airflow_hpo.errors import TrialFailedError
 from airflow_hpo.hooks.compat import AirflowFailException, AirflowSkipException
 from airflow_hpo.model.trial import Failure, TrialState
 from airflow_hpo.operators.base import BlueprintLike, StudyOperator
+from airflow_hpo.operators.function import FunctionCall
 from airflow_hpo.operators.notify import announce_from
 from airflow_hpo.operators.retry import retry_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow.sdk import Context
 
     from airflow_hpo.model.record import Attempt
     from airflow_hpo.model.trial import Trial
+    from airflow_hpo.operators.function import InnerTask
     from airflow_hpo.study import Study
 
 __all__ = ["MAP_INDEX_TEMPLATE", "TrialOperator"]
@@ -51,10 +54,19 @@ class TrialOperator(StudyOperator):
 
         trial: One element of `SuggestOperator`'s answer.
 
+        python_callable:
+            A function that is called in place of the blueprint's command; see
+            `FunctionCall`.
+
+        op_kwargs: Arguments that it gets in every trial (templated).
+
+        inner: Runs the function elsewhere than in this process.
+
         kwargs: See `StudyOperator`.
     """
 
-    template_fields: Sequence[str] = (*StudyOperator.template_fields, "trial")
+    template_fields: Sequence[str] = (*StudyOperator.template_fields, "trial", "op_kwargs")
+    shallow_copy_attrs: Sequence[str] = ("python_callable", "inner")
     ui_color = "#d6f5e3"
 
     def __init__(
@@ -62,20 +74,27 @@ class TrialOperator(StudyOperator):
         *,
         blueprint: BlueprintLike,
         trial: Mapping[str, Any],
+        python_callable: Callable[..., Any] | None = None,
+        op_kwargs: Mapping[str, Any] | None = None,
+        inner: InnerTask | None = None,
         **kwargs: Any,  # noqa: ANN401 - StudyOperator's own
     ) -> None:
         super().__init__(blueprint=blueprint, **{**retry_options(), **kwargs})
         self.trial = trial
+        self.python_callable = python_callable
+        self.op_kwargs = op_kwargs
+        self.inner = inner
         self._trial_run: TrialRun | None = None
+        self._function_call: FunctionCall | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """
         Return number, state and objective values of a complete trial.
         """
         with self.opened() as study:
-            self._trial_run = TrialRun(
+            self._trial_run = self._attempt(
                 study,
-                self.trial["number"],
+                context,
                 key=_attempt_key(context),
                 artifacts=self.hook.artifacts(),
                 log=lambda line: self.log.info("%s", line),
@@ -91,6 +110,20 @@ class TrialOperator(StudyOperator):
         """
         if self._trial_run is not None:
             self._trial_run.cancel("the task was stopped")
+        if self._function_call is not None:
+            self._function_call.cancel()
+
+    def _attempt(self, study: Study, context: Context, **options: Any) -> TrialRun:  # noqa: ANN401
+        """
+        Return the attempt that belongs to this try, of a command or of a function.
+        """
+        number = self.trial["number"]
+        if self.python_callable is None:
+            return TrialRun(study, number, **options)
+        call = FunctionCall(self.python_callable, self.op_kwargs or {}, self.inner)
+        self._function_call = call
+        run = partial(call.run, context=context)
+        return FunctionRun(study, number, function=run, **options)
 
     def _told(self, study: Study, trial: Trial) -> dict[str, Any]:
         """
