@@ -32,12 +32,16 @@ class Attempt:
         started: Seconds since the epoch; `None` for attempt 0.
 
         outcome: How it ended; `None` while it runs, or where nobody told.
+
+        memory:
+            What whoever worked on it left for whoever takes over, JSON-compatible.
     """
 
     attempt: int
     key: str = ""
     started: float | None = None
     outcome: Outcome | None = None
+    memory: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,9 +209,7 @@ class Storage(Protocol):
         Return every attempt at trial *number*, oldest first.
         """
 
-    def remember(
-        self, study: str, number: int, data: Mapping[str, Value], *, attempt: int
-    ) -> None:
+    def remember(self, study: str, number: int, data: Mapping[str, Value], *, attempt: int) -> None:
         """
         Keep *data* for whoever takes over *attempt*, such as the handle of its job.
 

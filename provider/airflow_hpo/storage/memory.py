@@ -269,9 +269,7 @@ class MemoryStorage:
             found.trial(number)
             return tuple(attempt for _, attempt in sorted(found.attempts.get(number, {}).items()))
 
-    def remember(
-        self, study: str, number: int, data: Mapping[str, Value], *, attempt: int
-    ) -> None:
+    def remember(self, study: str, number: int, data: Mapping[str, Value], *, attempt: int) -> None:
         """
         See `Storage.remember`.
         """

@@ -31,6 +31,7 @@ __all__ = [
     "asked",
     "begin",
     "begin_events",
+    "check_attempt",
     "check_key",
     "check_measure",
     "check_note",
@@ -185,6 +186,17 @@ def _as_attempt(trial: Trial, attempt: int, *, started: float | None) -> Trial:
         started=started,
         finished=None,
     )
+
+
+def check_attempt(trial: Trial, attempt: int) -> None:
+    """
+    Refuse an attempt that never began.
+
+    Raises:
+        StudyError: If *trial* has no such attempt.
+    """
+    if not 0 < attempt <= trial.attempt:
+        raise missing_attempt(trial.number, attempt, latest=trial.attempt)
 
 
 def check_measure(number: int, measurements: Sequence[Measurement], *, first: int) -> None:

@@ -45,7 +45,7 @@ __all__ = [
     "upgrade",
 ]
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest revision: the one that this code reads and writes."""
 
 # Names of our own, so that the journal can share a database with anything.
@@ -122,6 +122,7 @@ attempt = Table(
     Column("key", Text, nullable=False),
     Column("state", String(32)),
     *_outcome_columns(),
+    Column("memory", Text),
     ForeignKeyConstraint(["study_id", "number"], [trial.c.study_id, trial.c.number]),
 )
 

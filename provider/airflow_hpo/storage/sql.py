@@ -216,9 +216,7 @@ class SqlStorage:
         """
         return self._database.read(lambda connection: work.attempts(connection, study, number))
 
-    def remember(
-        self, study: str, number: int, data: Mapping[str, Value], *, attempt: int
-    ) -> None:
+    def remember(self, study: str, number: int, data: Mapping[str, Value], *, attempt: int) -> None:
         """
         See `Storage.remember`.
         """

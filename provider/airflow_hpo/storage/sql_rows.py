@@ -38,6 +38,7 @@ __all__ = [
     "NOTED",
     "ONCE",
     "REDEFINE",
+    "REMEMBER",
     "STATES",
     "STOP",
     "STUDY",
@@ -78,6 +79,7 @@ _ATTEMPT = (
     attempt.c.key,
     attempt.c.state,
     *(attempt.c[name] for name in _OUTCOME),
+    attempt.c.memory,
 )
 _MEASUREMENT = (measurement.c.metrics, measurement.c.time, measurement.c.resource)
 
@@ -192,15 +194,13 @@ END_TRIAL = (
     .where(trial.c.study_id == bindparam("_study_id"), trial.c.number == bindparam("_number"))
     .values(_END)
 )
-END_ATTEMPT = (
-    update(attempt)
-    .where(
-        attempt.c.study_id == bindparam("_study_id"),
-        attempt.c.number == bindparam("_number"),
-        attempt.c.attempt == bindparam("_attempt"),
-    )
-    .values(_END)
+_THIS_ATTEMPT = update(attempt).where(
+    attempt.c.study_id == bindparam("_study_id"),
+    attempt.c.number == bindparam("_number"),
+    attempt.c.attempt == bindparam("_attempt"),
 )
+END_ATTEMPT = _THIS_ATTEMPT.values(_END)
+REMEMBER = _THIS_ATTEMPT.values(memory=bindparam("memory"))
 _THIS_STUDY = update(study).where(study.c.id == bindparam("_study_id"))
 REDEFINE = _THIS_STUDY.values(definition=bindparam("definition"))
 STOP = _THIS_STUDY.values(
@@ -285,9 +285,10 @@ def to_attempt(row: Sequence[Any]) -> Attempt:
     """
     Return the attempt in *row*, whose columns are those of `ATTEMPTS`.
     """
-    number, key, state, values, metrics, reason, failure, exit_code, started, finished = row
+    number, key, state, values, metrics, reason, failure, exit_code, started, finished = row[:10]
+    memory = {} if row[10] is None else codec.parse(row[10])
     if state is None:
-        return Attempt(number, key, started)
+        return Attempt(number, key, started, memory=memory)
     outcome = Outcome(
         _STATES[state],
         values=None if values is None else tuple(codec.parse(values)),
@@ -297,7 +298,7 @@ def to_attempt(row: Sequence[Any]) -> Attempt:
         exit_code=exit_code,
         time=finished,
     )
-    return Attempt(number, key, started, outcome)
+    return Attempt(number, key, started, outcome, memory)
 
 
 def to_measurement(row: Sequence[Any]) -> Measurement:

@@ -44,6 +44,7 @@ __all__ = [
     "note",
     "noted",
     "redefine",
+    "remember",
     "start",
     "stop",
     "studies",
@@ -284,8 +285,7 @@ def measure(
     Add to what an attempt measured.
     """
     study_id, trial = _find_trial(connection, study, number, lock=True)
-    if not 0 < attempt <= trial.attempt:
-        raise rules.missing_attempt(number, attempt, latest=trial.attempt)
+    rules.check_attempt(trial, attempt)
     place = {"study_id": study_id, "number": number, "attempt": attempt}
     new = rows.measurement_rows(measurements, first=first, **place)
     if not new:
@@ -321,6 +321,21 @@ def attempts(connection: Connection, study: str, number: int) -> tuple[Attempt, 
     study_id, _ = _find_trial(connection, study, number)
     place = {"study_id": study_id, "number": number}
     return tuple(map(rows.to_attempt, connection.execute(rows.ATTEMPTS, place)))
+
+
+def remember(
+    connection: Connection, study: str, number: int, data: Mapping[str, Value], *, attempt: int
+) -> None:
+    """
+    Add *data* to what is kept for whoever takes over an attempt.
+    """
+    study_id, trial = _find_trial(connection, study, number, lock=True)
+    rules.check_attempt(trial, attempt)
+    place = {"study_id": study_id, "number": number, "attempt": attempt}
+    known = rows.to_attempt(connection.execute(rows.ATTEMPT, place).one())
+    keys = {f"_{name}": value for name, value in place.items()}
+    text = codec.dump({**known.memory, **data})
+    connection.execute(rows.REMEMBER, {**keys, "memory": text})
 
 
 def finish(

@@ -121,6 +121,35 @@ class AttemptContract:
         assert started == storage.start("study", 0, key=key)
         assert storage.attempts("study", 0)[0].key == key
 
+    def test_attempt_has_a_memory(self, storage: Storage) -> None:
+        """
+        What is left for who takes over is kept by key, types included, also past the end.
+        """
+        make_study(storage, 1).start("study", 0, key="one")
+        left = {"job": {"handle": '{"a": 1}', "first": 0}, "odd \u2028": [1.5, None, True]}
+
+        storage.remember("study", 0, {"job": "old", "odd \u2028": left["odd \u2028"]}, attempt=1)
+        storage.remember("study", 0, {"job": left["job"]}, attempt=1)
+        storage.finish("study", 0, OUTCOMES[0], attempt=1)
+
+        (attempt,) = storage.attempts("study", 0)
+        assert attempt.memory == left
+        assert attempt.outcome is not None
+
+    def test_each_attempt_has_its_own_memory(self, storage: Storage) -> None:
+        """
+        A new attempt remembers nothing of the one before; one that never began has no memory.
+        """
+        make_study(storage, 1).start("study", 0, key="one")
+        storage.remember("study", 0, {"of": 1}, attempt=1)
+        storage.start("study", 0, key="two")
+        storage.remember("study", 0, {"of": 2}, attempt=2)
+
+        assert [each.memory for each in storage.attempts("study", 0)] == [{"of": 1}, {"of": 2}]
+        for missing in (0, 3):
+            with pytest.raises(StudyError, match=f"trial 0 has no attempt {missing}"):
+                storage.remember("study", 0, {}, attempt=missing)
+
     def test_empty_key_of_an_attempt_is_refused(self, storage: Storage) -> None:
         """
         A key that tells nothing apart is no key.
