@@ -142,7 +142,7 @@ class Storage(Protocol):
             measurements: Whether the record's trials bring theirs, as in `load`.
         """
 
-    def start(self, study: str, number: int, *, key: str) -> Trial:
+    def start(self, study: str, number: int, *, key: str, at: float | None = None) -> Trial:
         """
         Begin a new attempt at trial *number*, or find the one that *key* began.
 
@@ -158,6 +158,9 @@ class Storage(Protocol):
             number: The trial's number.
 
             key: What makes the attempt unique, such as task, run and try.
+
+            at: When it began, in seconds since the epoch; now by default. For
+                what ran elsewhere, before the journal heard of it.
         """
 
     def measure(

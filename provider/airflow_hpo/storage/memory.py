@@ -200,7 +200,7 @@ class MemoryStorage:
                 found.events.append(rules.asked(key, first=first, count=len(trials), now=now))
             return tuple(found.trials[number] for number in found.asked[key])
 
-    def start(self, study: str, number: int, *, key: str) -> Trial:
+    def start(self, study: str, number: int, *, key: str, at: float | None = None) -> Trial:
         """
         See `Storage.start`.
         """
@@ -212,7 +212,7 @@ class MemoryStorage:
             for attempt in attempts.values():
                 if attempt.key == key:
                     return rules.of_attempt(old, attempt)
-            now = time.time()
+            now = time.time() if at is None else at
             trial = rules.begin(old, now=now)
             found.trials[number] = trial
             attempts[trial.attempt] = Attempt(trial.attempt, key, now)

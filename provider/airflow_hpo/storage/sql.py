@@ -172,13 +172,13 @@ class SqlStorage:
             suggestions = propose(found.record)
             return self._database.write(lambda connection: add(connection, found, suggestions))
 
-    def start(self, study: str, number: int, *, key: str) -> Trial:
+    def start(self, study: str, number: int, *, key: str, at: float | None = None) -> Trial:
         """
         See `Storage.start`.
         """
         rules.check_key(key)
         return self._database.write(
-            lambda connection: work.start(connection, study, number, key=key)
+            lambda connection: work.start(connection, study, number, key=key, at=at)
         )
 
     def measure(

@@ -251,7 +251,9 @@ def add_trials(
     return trials
 
 
-def start(connection: Connection, study: str, number: int, *, key: str) -> Trial:
+def start(
+    connection: Connection, study: str, number: int, *, key: str, at: float | None = None
+) -> Trial:
     """
     Begin a new attempt, or find the one that *key* began.
     """
@@ -262,7 +264,7 @@ def start(connection: Connection, study: str, number: int, *, key: str) -> Trial
             attempt = rows.to_attempt(row)
             if attempt.key == key:
                 return rules.of_attempt(old, attempt)
-    now = time.time()
+    now = time.time() if at is None else at
     trial = rules.begin(old, now=now)
     begun = {"attempt": trial.attempt, "started": now}
     connection.execute(insert(schema.attempt), {**place, **begun, "key": key})

@@ -35,6 +35,16 @@ class AttemptContract:
         assert first.started is not None
         assert (second.state, second.attempt, second.started) == (TrialState.WAITING, 0, None)
 
+    def test_an_attempt_may_have_begun_before(self, storage: Storage) -> None:
+        """
+        What ran elsewhere keeps the time at which it began.
+        """
+        started = make_study(storage, 1).start("study", 0, key="key", at=12.5)
+
+        assert started == storage.load("study").trials[0]
+        assert started.started == 12.5
+        assert storage.attempts("study", 0)[0].started == 12.5
+
     def test_same_key_finds_its_attempt(self, storage: Storage) -> None:
         """
         Starting twice with one key is starting once.
