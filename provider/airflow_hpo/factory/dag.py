@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, BaseOperator, Param
 
-from airflow_hpo.factory.topology import SETTINGS, lay_out
+from airflow_hpo.factory.topology import SETTINGS, lay_out, site_of
 from airflow_hpo.hooks.compat import conf
 from airflow_hpo.plan import make_plan
 
@@ -68,7 +68,7 @@ def build_dag(blueprint: Blueprint) -> DAG:
         **_limits(blueprint, plan),
     )
     with dag:
-        report = lay_out(blueprint, plan)
+        report = lay_out(site_of(blueprint, plan))
         if hasattr(dag, "add_result"):  # Airflow 3.3
             dag.add_result(report.output)
     # Not before the tasks: each would get a copy, which costs more than they do.

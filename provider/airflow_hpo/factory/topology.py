@@ -8,6 +8,7 @@ of unrolled rounds, is another function in that table.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow.sdk import TaskGroup
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
     from airflow_hpo.model.ladder import Bracket
     from airflow_hpo.plan import Plan
 
-    Layout: TypeAlias = Callable[[Blueprint, Plan, Mapping[str, Any]], ReportOperator]
+    Layout: TypeAlias = Callable[["Site"], ReportOperator]
 
-__all__ = ["SETTINGS", "lay_out", "study_template"]
+__all__ = ["SETTINGS", "Site", "lay_out", "site_of", "study_template"]
 
 # What a person may change per run, by the shape of the DAG. What cannot be
 # changed without another DAG is not offered.
@@ -60,35 +61,86 @@ def study_template(blueprint: Blueprint) -> str:
     return f"{{% if params.study %}}{{{{ params.study }}}}{{% else %}}{name}{{% endif %}}"
 
 
-def lay_out(blueprint: Blueprint, plan: Plan) -> ReportOperator:
+@dataclass(frozen=True)
+class Site:
     """
-    Add the tasks of *plan* to the DAG at hand and return the last of them.
+    What a layout works with: what is to be laid out, and where.
+
+    Args:
+        blueprint: The study.
+
+        plan: Its plan.
+
+        study: Template of the study's name.
+
+        settings: What is chosen per run, as templates.
+
+        prefix: What the ids of tasks begin with, as in a group of another DAG.
+
+        options: More options of all operators.
+
+        trial: More options of the trials' tasks; they win.
+    """
+
+    blueprint: Blueprint
+    plan: Plan
+    study: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    prefix: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    trial: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """
+        The options of all operators.
+        """
+        return {
+            "blueprint": SealedBlueprint(self.blueprint),
+            "study": self.study,
+            "settings": self.settings,
+            **self.options,
+        }
+
+    def ids(self, group: str, names: Sequence[str] = _ROUND) -> tuple[str, ...]:
+        """
+        Return the ids that tasks with these *names* have in *group*.
+        """
+        return tuple(f"{self.prefix}{group}.{name}" for name in names)
+
+
+def site_of(blueprint: Blueprint, plan: Plan) -> Site:
+    """
+    Return the site of a DAG of its own, where the trigger form has the settings.
+    """
+    settings = {name: f"{{{{ params.{name} }}}}" for name in SETTINGS[plan.mode]}
+    return Site(blueprint, plan, study_template(blueprint), settings)
+
+
+def lay_out(site: Site) -> ReportOperator:
+    """
+    Add the tasks of a plan to the DAG at hand and return the last of them.
 
     Raises:
         ValueError: If there is no layout for the plan's shape.
     """
-    layout = _LAYOUTS.get(plan.mode)
+    layout = _LAYOUTS.get(site.plan.mode)
     if layout is None:
         known = ", ".join(_LAYOUTS)
-        raise ValueError(f"the shape of a DAG must be one of {known}, got {plan.mode!r}")
-    shared = {
-        "blueprint": SealedBlueprint(blueprint),
-        "study": study_template(blueprint),
-        # Taken from the trigger form.
-        "settings": {name: f"{{{{ params.{name} }}}}" for name in SETTINGS[plan.mode]},
-    }
-    return layout(blueprint, plan, shared)
+        raise ValueError(f"the shape of a DAG must be one of {known}, got {site.plan.mode!r}")
+    return layout(site)
 
 
-def _unrolled_rounds(blueprint: Blueprint, plan: Plan, shared: Mapping[str, Any]) -> ReportOperator:
+def _unrolled_rounds(site: Site) -> ReportOperator:
     """
     Lay out a group a round, one behind the other, and the report behind them.
     """
+    plan, shared = site.plan, site.shared
     count = len(plan.rounds)
     width = max(2, len(str(count - 1)))
     groups = [f"round_{each.round:0{width}d}" for each in plan.rounds]
-    tasks = [tuple(f"{group}.{name}" for name in _ROUND) for group in groups]
-    options = _trial_options(blueprint)
+    tasks = [site.ids(group) for group in groups]
+    options = _trial_options(site)
     previous: EvaluateOperator | None = None
     for index, (group, each) in enumerate(zip(groups, plan.rounds, strict=True)):
         with TaskGroup(group_id=group, tooltip=f"{each.trials} trials by {each.sampler}"):
@@ -116,15 +168,16 @@ def _unrolled_rounds(blueprint: Blueprint, plan: Plan, shared: Mapping[str, Any]
     return report
 
 
-def _trial_options(blueprint: Blueprint, resource: float | None = None) -> dict[str, Any]:
+def _trial_options(site: Site, resource: float | None = None) -> dict[str, Any]:
     """
     Return how the trials' tasks run: where, how many at once, how often again.
 
     Args:
-        blueprint: Says it for all trials.
+        site: Says it for all trials.
 
         resource: What these are given, where rungs run in places of their own.
     """
+    blueprint = site.blueprint
     trial, step = blueprint.trial, blueprint.trial.task
     options: dict[str, Any] = {
         "retries": trial.retries.infrastructure + trial.retries.code,
@@ -137,43 +190,42 @@ def _trial_options(blueprint: Blueprint, resource: float | None = None) -> dict[
         for name in _STEP_OPTIONS:
             if getattr(source, name, None) is not None:
                 options[name] = getattr(source, name)
-    return options
+    return {**options, **site.trial}
 
 
-def _ladder(blueprint: Blueprint, plan: Plan, shared: Mapping[str, Any]) -> ReportOperator:
+def _ladder(site: Site) -> ReportOperator:
     """
     Lay out a group a bracket, side by side, in each a group a rung, and the report behind them.
     """
+    blueprint, plan = site.blueprint, site.plan
     _check_rungs(plan)
     watched, last = list[str](), list[EvaluateOperator]()
     before: EvaluateOperator | None = None
     staggered = STRATEGIES.load(blueprint.strategy.name).learns_from_rungs
     for bracket in plan.brackets:
         with TaskGroup(group_id=bracket.name, tooltip=_bracket_tooltip(bracket)):
-            rungs = _rungs(blueprint, bracket, shared)
+            rungs = _rungs(site, bracket)
         watched += [task.task_id for pair in rungs for task in pair]
         first, (_, top) = rungs[0], rungs[-1]
         if before is not None and staggered:
             before >> first[0]
         before = first[1]
         last.append(top)
-    report = ReportOperator(task_id="report", watched=watched, **shared)
+    report = ReportOperator(task_id="report", watched=watched, **site.shared)
     for top in last:
         top >> report
     return report
 
 
-def _rungs(
-    blueprint: Blueprint, bracket: Bracket, shared: Mapping[str, Any]
-) -> list[tuple[SuggestOperator, EvaluateOperator]]:
+def _rungs(site: Site, bracket: Bracket) -> list[tuple[SuggestOperator, EvaluateOperator]]:
     """
     Lay out the rungs of one bracket, each waiting for the one below.
     """
+    shared = site.shared
     groups = [f"rung_{rung.rung}" for rung in bracket.rungs]
     names = [("promote" if rung.rung else "suggest", *_ROUND[1:]) for rung in bracket.rungs]
     tasks = [
-        tuple(f"{bracket.name}.{group}.{name}" for name in own)
-        for group, own in zip(groups, names, strict=True)
+        site.ids(f"{bracket.name}.{group}", own) for group, own in zip(groups, names, strict=True)
     ]
     found: list[tuple[SuggestOperator, EvaluateOperator]] = []
     for index, rung in enumerate(bracket.rungs):
@@ -184,7 +236,7 @@ def _rungs(
                 place=[bracket.iteration, bracket.bracket, rung.rung],
                 **shared,
             )
-            options = _trial_options(blueprint, rung.resource)
+            options = _trial_options(site, rung.resource)
             trial = TrialOperator.partial(
                 task_id="trial", map_index_template=MAP_INDEX_TEMPLATE, **options, **shared
             )
@@ -226,21 +278,23 @@ def _map_limit() -> int:
     return conf.getint("core", "max_map_length", fallback=1024)
 
 
-def _slots(blueprint: Blueprint, plan: Plan, shared: Mapping[str, Any]) -> ReportOperator:
+def _slots(site: Site) -> ReportOperator:
     """
     Lay out the opening, a mapped task over the slots, what settles them, and the report.
 
     More slots than one mapped task may have are several mapped tasks.
     """
+    plan, shared = site.plan, site.shared
     limit = _map_limit()
     parts = [
         range(start, min(start + limit, plan.trials)) for start in range(0, plan.trials, limit)
     ]
     names = ["trial"] if len(parts) == 1 else [f"trial_{part}" for part in range(len(parts))]
-    options = _trial_options(blueprint)
+    ids = [f"{site.prefix}{name}" for name in names]
+    options = _trial_options(site)
     start = OpenOperator(task_id="open", **shared)
-    settle = SettleOperator(task_id="settle", slots=names, **shared)
-    others = {name: len(part) for name, part in zip(names, parts, strict=True)}
+    settle = SettleOperator(task_id="settle", slots=ids, **shared)
+    others = {task_id: len(part) for task_id, part in zip(ids, parts, strict=True)}
     for name, part in zip(names, parts, strict=True):
         slot = SlotOperator.partial(
             task_id=name,
@@ -250,7 +304,8 @@ def _slots(blueprint: Blueprint, plan: Plan, shared: Mapping[str, Any]) -> Repor
             **shared,
         )
         start >> slot.expand(slot=list(part)) >> settle
-    report = ReportOperator(task_id="report", watched=["open", "settle"], **shared)
+    watched = [start.task_id, settle.task_id]
+    report = ReportOperator(task_id="report", watched=watched, **shared)
     settle >> report
     return report
 
