@@ -1,0 +1,434 @@
+"""
+What runners have in common whose jobs run under another service's hands.
+
+Such a runner says how a job is started there, seen, read and ended. The rest is
+here: one job for one key, output and result kept in the workspace, patience with
+a service that does not answer for a while, and not asking it more often than is
+useful.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from airflow_hpo.errors import TrialFailedError
+from airflow_hpo.model.job import JobState
+from airflow_hpo.model.trial import Failure
+from airflow_hpo.runners.base import ENDED, FoundJob, RunnerOptions
+from airflow_hpo.runners.files import Ending, JobFiles
+from airflow_hpo.runners.output import read_lines
+from airflow_hpo.runners.transcript import position_file, writing
+from airflow_hpo.runners.verdict import verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow_hpo.model.job import Job, JobResult
+    from airflow_hpo.runners.transcript import Pen
+
+__all__ = ["GAVE_UP", "AwayError", "RemoteHandle", "RemoteOptions", "RemoteRunner", "Sight"]
+
+GAVE_UP = "gave up"
+"""Cause of an ending that the job itself does not know of yet: it still waits to start."""
+
+# How long a service may be out of reach before its jobs count as lost, in seconds.
+_PATIENCE_S = 300.0
+
+
+class AwayError(Exception):
+    """
+    The service does not answer just now, or not as it should.
+    """
+
+
+class RemoteOptions(RunnerOptions):
+    """
+    Options of every runner whose jobs run elsewhere.
+
+    Args:
+        poll_s: Seconds between two questions to the service about one job.
+    """
+
+    poll_s: float = Field(default=2.0, gt=0)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteHandle:
+    """
+    One job, as any process can look at it that reaches the service.
+
+    Args:
+        key: The job's key.
+
+        owner: Study and trial.
+
+        attempt: The trial's attempt.
+
+        step: The trial's step.
+
+        folder: The workspace.
+
+        name: Of the job's files there.
+
+        grace_s: Seconds between asking it to end and killing it.
+
+        timeout_s: Seconds it may take; `None` for no limit.
+
+        place: What the service calls it.
+    """
+
+    key: str
+    owner: str
+    attempt: int
+    step: str
+    folder: str
+    name: str
+    grace_s: float
+    timeout_s: float | None
+    place: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, job: Job, place: Mapping[str, str]) -> RemoteHandle:
+        """
+        Return the handle of *job*.
+        """
+        files = JobFiles.of(job)
+        return cls(
+            key=job.key,
+            owner=f"{job.study}/{job.trial}",
+            attempt=job.attempt,
+            step=job.step,
+            folder=str(files.folder),
+            name=files.name,
+            grace_s=job.grace_s,
+            timeout_s=job.timeout_s,
+            place=dict(place),
+        )
+
+    @classmethod
+    def parse(cls, text: str) -> RemoteHandle | None:
+        """
+        Return the handle that *text* is; `None` if it is none.
+        """
+        try:
+            found = cls(**json.loads(text))
+        except (ValueError, TypeError, RecursionError):
+            return None
+        return found if isinstance(found.place, dict) else None
+
+    @classmethod
+    def read(cls, path: Path) -> RemoteHandle | None:
+        """
+        Return the handle in the file at *path*; `None` if there is none.
+        """
+        try:
+            return cls.parse(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    @property
+    def text(self) -> str:
+        """
+        The handle as it is handed out.
+        """
+        return json.dumps(asdict(self))
+
+    @property
+    def files(self) -> JobFiles:
+        """
+        The job's files in the workspace.
+        """
+        return JobFiles(Path(self.folder), self.name)
+
+    @property
+    def is_superseded(self) -> bool:
+        """
+        Whether another job took its place in the workspace: a study made anew.
+        """
+        known = RemoteHandle.read(self.files.handle)
+        return known is not None and known.key != self.key
+
+    def ending(self) -> Ending | None:
+        """
+        Return how the job ended; `None` as long as that is not on record here.
+        """
+        try:
+            fields = json.loads(self.files.result.read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        if fields.pop("key", None) != self.key:
+            return None
+        failure = fields.pop("failure", None)
+        return Ending(**fields, failure=None if failure is None else Failure(failure))
+
+    def end(self, ending: Ending) -> None:
+        """
+        Put on record how the job ended.
+        """
+        new = self.files.result.with_suffix(".new")
+        new.write_text(json.dumps({"key": self.key, **asdict(ending)}) + "\n", "utf-8")
+        new.replace(self.files.result)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """
+    What the service shows of a job.
+
+    Args:
+        state: Where it is.
+
+        ending: How it ended, if it did.
+    """
+
+    state: JobState
+    ending: Ending | None = None
+
+    @classmethod
+    def ended(cls, ending: Ending) -> Sight:
+        """
+        Return what a job looks like that ended so.
+        """
+        return cls(JobState.DONE, ending)
+
+
+class RemoteRunner:
+    """
+    Base of runners whose jobs run under another service's hands.
+
+    A subclass gives `_start`, `_look`, `_read`, `_stop` and `_search`. They raise
+    `AwayError` where the service does not answer. What they keep between calls
+    only saves questions: another process can take over at any moment.
+    """
+
+    options_class: ClassVar[type[RemoteOptions]] = RemoteOptions
+    needs_command: ClassVar[bool] = True
+
+    def __init__(self, options: Any) -> None:  # noqa: ANN401 - the subclass's own
+        self.options = options
+        self._seen: dict[str, tuple[float, JobState]] = {}
+        self._read_at: dict[str, float] = {}
+        self._answered = time.monotonic()
+
+    def _start(self, job: Job) -> RemoteHandle:
+        """
+        Start *job* unless it is there already; return its handle.
+        """
+        raise NotImplementedError
+
+    def _look(self, job: RemoteHandle) -> Sight | None:
+        """
+        Return what there is to see of *job*; `None` if the service does not know it.
+        """
+        raise NotImplementedError
+
+    def _read(self, job: RemoteHandle, pen: Pen, *, last: bool) -> None:
+        """
+        Copy output that is new; all of it if it is the *last* time.
+        """
+        raise NotImplementedError
+
+    def _stop(self, job: RemoteHandle) -> None:
+        """
+        End *job*, copy its last words, and return when it is gone.
+        """
+        raise NotImplementedError
+
+    def _search(self, study: str, trial: int, *, workspace: str) -> Iterable[RemoteHandle]:
+        """
+        Return the jobs of a trial that the service knows.
+        """
+        raise NotImplementedError
+
+    def submit(self, job: Job) -> str:
+        """
+        Start *job* unless it was started before; returns its handle.
+
+        Jobs of the trial's older attempts that still run are ended first.
+
+        Raises:
+            TrialInvalidError: If it can never start.
+            TrialFailedError: If it could not start this time.
+        """
+        try:
+            if job.attempt > 1:
+                self._end_older(job)
+            files = JobFiles.of(job)
+            with files.lock():
+                known = RemoteHandle.read(files.handle)
+                if known is not None and known.key == job.key:
+                    return known.text
+                handle = self._start(job)
+                files.clear()
+                position_file(files).unlink(missing_ok=True)
+                files.handle.write_text(handle.text + "\n", "utf-8")
+                return handle.text
+        except AwayError as error:
+            raise TrialFailedError(f"the job could not be started: {error}") from error
+
+    def _end_older(self, job: Job) -> None:
+        for other in self._search(job.study, job.trial, workspace=job.workspace):
+            if other.attempt < job.attempt:
+                self.cancel(other.text)
+
+    def state(self, handle: str) -> JobState:
+        """
+        Return where the job is.
+        """
+        job = RemoteHandle.parse(handle)
+        return JobState.UNKNOWN if job is None else self._state(job)
+
+    def _state(self, job: RemoteHandle) -> JobState:
+        if job.is_superseded:
+            return JobState.UNKNOWN
+        if job.ending() is not None:
+            return JobState.DONE
+        try:
+            state = self._settled(job, self._look(job))
+        except AwayError as error:
+            return self._remembered(job, error)
+        self._answered = time.monotonic()
+        self._seen[job.key] = (self._answered, state)
+        return state
+
+    def _settled(self, job: RemoteHandle, sight: Sight | None) -> JobState:
+        """
+        Return where the job is; of one that ended, keep all there is.
+        """
+        cancelled = Ending(cause="cancel") if job.files.cancel.exists() else None
+        if sight is None and cancelled is None:
+            return JobState.UNKNOWN
+        if sight is not None and sight.ending is None:
+            return sight.state
+        with writing(job.files) as pen:
+            if sight is not None:
+                self._read(job, pen, last=True)
+            ending = cancelled or (sight and sight.ending) or Ending()
+            if job.ending() is None:
+                job.end(ending)
+        return JobState.DONE
+
+    def _remembered(self, job: RemoteHandle, error: AwayError) -> JobState:
+        """
+        Return where the job was last: a service that is away for a while ends no job.
+        """
+        if time.monotonic() - self._answered > _PATIENCE_S:
+            raise TrialFailedError(
+                f"nothing was heard of the job for {_PATIENCE_S:g} s: {error}"
+            ) from error
+        return self._seen.get(job.key, (0.0, JobState.PENDING))[1]
+
+    def logs(self, handle: str, since: int) -> tuple[Sequence[str], int]:
+        """
+        Return a page of complete lines after cursor *since*, and a new cursor.
+        """
+        job = RemoteHandle.parse(handle)
+        if job is None or job.is_superseded:
+            return [], since
+        ended = job.ending() is not None
+        if not ended and self._is_due(job):
+            try:
+                with writing(job.files) as pen:
+                    self._read(job, pen, last=False)
+            except AwayError:
+                pass  # there will be another time
+            self._read_at[job.key] = time.monotonic()
+        return read_lines(job.files.log, since, ended=ended)
+
+    def _is_due(self, job: RemoteHandle) -> bool:
+        return time.monotonic() - self._read_at.get(job.key, -1e9) >= self.options.poll_s
+
+    def wait(self, handle: str, seconds: float, *, since: int | None = None) -> JobState:
+        """
+        Return the job's state after *seconds*, or earlier if there is news.
+
+        The service is asked every ``poll_s`` seconds, however often this is called.
+        """
+        job = RemoteHandle.parse(handle)
+        if job is None:
+            return JobState.UNKNOWN
+        deadline = time.monotonic() + seconds
+        while True:
+            state = self._lately(job)
+            left = deadline - time.monotonic()
+            if state in ENDED or left <= 0:
+                return state
+            if since is not None and self.logs(handle, since)[0]:
+                return state
+            time.sleep(min(self.options.poll_s, left))
+
+    def _lately(self, job: RemoteHandle) -> JobState:
+        when, state = self._seen.get(job.key, (-1e9, JobState.PENDING))
+        is_fresh = time.monotonic() - when < self.options.poll_s and job.ending() is None
+        return state if is_fresh else self._state(job)
+
+    def result(self, handle: str) -> JobResult:
+        """
+        Return how the job ended.
+
+        Raises:
+            TrialFailedError: If it is not known, or has not ended.
+        """
+        job = RemoteHandle.parse(handle)
+        if job is None:
+            raise TrialFailedError(f"a handle must be one that submit returned, got {handle!r}")
+        state = self._state(job)
+        if state is JobState.UNKNOWN:
+            where = ", ".join(f"{name} {value}" for name, value in job.place.items())
+            raise TrialFailedError(f"the job is not known any more: {job.key} ({where})")
+        ending = job.ending()
+        if ending is None:
+            raise TrialFailedError(f"only a job that has ended has a result, got {job.key}")
+        if ending.cause == GAVE_UP:
+            self._stop_patiently(job)
+        return verdict(ending, timeout_s=job.timeout_s, log=job.files.log)
+
+    def find(self, *, study: str, trial: int, workspace: str) -> Sequence[FoundJob]:
+        """
+        Return the jobs of a trial that the service knows, running or ended.
+
+        Raises:
+            TrialFailedError: If it does not answer.
+        """
+        try:
+            found = list(self._search(study, trial, workspace=workspace))
+        except AwayError as error:
+            raise TrialFailedError(f"jobs cannot be looked for: {error}") from error
+        return [FoundJob(each.text, each.attempt, each.step) for each in found]
+
+    def cancel(self, handle: str) -> None:
+        """
+        End the job and everything it started; returns when it is gone.
+
+        Raises:
+            TrialFailedError: If the service does not answer.
+        """
+        job = RemoteHandle.parse(handle)
+        if job is None or self._state(job) in ENDED:
+            return
+        with writing(job.files):
+            job.files.cancel.touch()
+        self._stop_patiently(job)
+        with writing(job.files):
+            if job.ending() is None:
+                job.end(Ending(cause="cancel"))
+
+    def _stop_patiently(self, job: RemoteHandle) -> None:
+        deadline = time.monotonic() + job.grace_s + 10 * self.options.poll_s
+        while (error := self._failed_to_stop(job)) is not None:
+            if time.monotonic() > deadline:
+                raise TrialFailedError(f"the job could not be ended: {error}") from error
+            time.sleep(self.options.poll_s)
+
+    def _failed_to_stop(self, job: RemoteHandle) -> AwayError | None:
+        try:
+            self._stop(job)
+        except AwayError as error:
+            return error
+        return None
