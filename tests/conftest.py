@@ -4,15 +4,23 @@ Fixtures that every room's tests may use: a PostgreSQL of our own.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
+import hypothesis
 import pytest
 
 from airflow_hpo.testing.postgres import PostgresServer, PostgresUnavailableError
+
+# A change is judged by what it changes: everybody gets the same examples. Whoever wants others says
+# HYPOTHESIS_PROFILE=explore, and adds what that finds as an @example.
+hypothesis.settings.register_profile("steady", derandomize=True, print_blob=True)
+hypothesis.settings.register_profile("explore", derandomize=False, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -19,7 +19,9 @@ from airflow_hpo.errors import BlueprintError
 FOLDER = Path(__file__).parent.parent / "blueprints"
 FILES = sorted(FOLDER.glob("*/*/*.yaml"))
 TEXTS = [path.read_bytes() for path in FILES]
-GOOD = [read_document(path.read_bytes()).data for path in sorted(FOLDER.glob("good/*/*.yaml"))]
+GOOD_FILES = sorted(FOLDER.glob("good/*/*.yaml"))
+GOOD = [read_document(path.read_bytes()).data for path in GOOD_FILES]
+NAMES = [f"{path.parent.name}-{path.stem}" for path in GOOD_FILES]
 
 QUIET = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -37,6 +39,13 @@ ODD = st.one_of(
     st.lists(st.integers() | st.text(max_size=3), max_size=3),
     st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=3), max_size=3),
 )
+
+
+def repr_of(value):
+    """
+    Return a short name of a value.
+    """
+    return repr(value)[:8]
 
 
 def tells(text):
@@ -137,6 +146,16 @@ def test_changed_structure(data, base, action, value):
     path = data.draw(st.sampled_from(list(paths(base))))
 
     tells(json.dumps(changed(base, path, action, value)))
+
+
+@pytest.mark.parametrize("base", GOOD, ids=NAMES)
+@pytest.mark.parametrize("value", [None, [], {"a": []}, "x", 10**400, 5e-324], ids=repr_of)
+def test_each_value_changed(base, value):
+    """
+    Every single value of a good blueprint may be something odd, and a place is told.
+    """
+    for path in paths(base):
+        tells(json.dumps(changed(base, path, "replace", value)))
 
 
 @pytest.mark.parametrize(

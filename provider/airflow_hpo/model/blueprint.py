@@ -161,6 +161,10 @@ class Placement(Document):
     priority_weight: int | None = Field(default=None, ge=1)
 
 
+# A ladder from one end to the other has forty rungs at most, the lowest of a trillion trials.
+_WIDEST = 2**40
+
+
 class Resource(Document):
     """
     What one trial spends and can be given more of.
@@ -205,6 +209,9 @@ class Resource(Document):
     def _ordered(self) -> Resource:
         if self.min > self.max:
             raise ValueError(f"min must not exceed max, got min={self.min:g}, max={self.max:g}")
+        if not self.max / self.min <= _WIDEST:
+            got = f"min={self.min:g}, max={self.max:g}"
+            raise ValueError(f"max must be at most {_WIDEST} times min, got {got}")
         if self.type == "int" and not (self.min.is_integer() and self.max.is_integer()):
             raise ValueError(
                 "min and max must be whole numbers where type is int, "

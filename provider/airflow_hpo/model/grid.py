@@ -81,7 +81,10 @@ def grid_from_low(low: float, high: float, step: float) -> Grid:
         (1.0, 1.4, 1.8)
     """
     first, last, distance = (Decimal(repr(number)) for number in (low, high, step))
-    return Grid(first, distance, range(int((last - first) / distance) + 1))
+    most = int((last - first) / distance)
+    if float(first + most * distance) > high:  # the division was rounded up
+        most -= 1
+    return Grid(first, distance, range(most + 1))
 
 
 def grid_from_zero(low: float, high: float, step: float) -> Grid:

@@ -211,7 +211,7 @@ def _read_search(reading: Reading, given: Value, problems: Problems) -> None:
         problems.error(path, f"must be a mapping with a kind, got {show(given)}")
         return
     kind = given.get("kind")
-    if kind not in ALGORITHMS:
+    if not isinstance(kind, str) or kind not in ALGORITHMS:
         hint = did_you_mean(kind, ALGORITHMS) if isinstance(kind, str) else None
         known = ", ".join(ALGORITHMS)
         if "kind" in given:

@@ -93,6 +93,14 @@ class Reading:
         """
         return self.root == ("matrix",)
 
+    @property
+    def rows(self) -> dict[int, Mapping[str, Any]]:
+        """
+        The configurations of a mapping that were not refused, by their place in the list.
+        """
+        given = self.search.get("values", ())
+        return {index: row for index, row in enumerate(given) if row is not BROKEN}
+
 
 def read_own(data: Mapping[str, Value], problems: Problems) -> Mapping[str, Any]:
     """

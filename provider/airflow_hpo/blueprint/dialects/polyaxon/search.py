@@ -151,7 +151,7 @@ def _iterative(reading: Reading, draft: Draft, problems: Problems) -> _Plan:
 
 def _mapping(reading: Reading, draft: Draft, problems: Problems) -> _Plan:
     del draft, problems
-    rows: list[dict[str, Any]] = reading.search.get("values")
+    rows = list(reading.rows.values())
     names = list(dict.fromkeys(name for row in rows for name in row))
     # What a row does not give has no value there.
     whole = [{name: row.get(name) for name in names} for row in rows]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -147,7 +148,8 @@ def distribution_of(values: Sequence[float]) -> Distribution:
     if len(values) > 1:
         first, second = (Decimal(repr(value)) for value in values[:2])
         if second > first:
-            found = Float(low=values[0], high=values[-1], step=float(second - first))
-            if found.size() == len(values) and found.values() == tuple(values):
-                return found
+            with suppress(ValueError):  # far too many steps
+                found = Float(low=values[0], high=values[-1], step=float(second - first))
+                if found.size() == len(values) and found.values() == tuple(values):
+                    return found
     return Categorical(choices=tuple(dict.fromkeys(values)))

@@ -141,8 +141,10 @@ class Truth(Shape):
         Return the truth value.
         """
         word = value.lower() if isinstance(value, str) else value
-        if isinstance(word, bool) or word in {"true", "false"}:
-            return word in {True, "true"}
+        if isinstance(word, bool):
+            return word
+        if isinstance(word, str) and word in {"true", "false"}:
+            return word == "true"
         problems.error(path, f"must be true or false, got {show(value)}")
         return BROKEN
 

@@ -179,14 +179,14 @@ def _fill_in_mapping(reading: Reading, draft: Draft, problems: Problems) -> None
     """
     Let each parameter of a mapping take the values that it has there.
     """
-    rows: list[dict[str, Any]] = reading.search.get("values")
+    rows = reading.rows
     path = reading.search.place("values")
-    for name in dict.fromkeys(name for row in rows for name in row):
-        lacking = [index for index, row in enumerate(rows) if name not in row]
+    for name in dict.fromkeys(name for row in rows.values() for name in row):
+        lacking = [index for index, row in rows.items() if name not in row]
         for index in lacking:
             message = f"has no {name}, which has no value there"
             problems.warn((*path, index), message, at_key=True)
-        column = [row.get(name) for row in rows]
+        column = [row.get(name) for row in rows.values()]
         values = list({canonical(value): value for value in column}.values())
-        first = next(index for index, row in enumerate(rows) if name in row)
+        first = next(index for index, row in rows.items() if name in row)
         _put(name, Categorical(choices=tuple(values)), (*path, first, name), draft, problems)

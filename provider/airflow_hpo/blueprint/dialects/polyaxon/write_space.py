@@ -92,6 +92,8 @@ def _normal(distribution: Normal | LogNormal) -> dict[str, Any]:
 def _uniform(
     distribution: Float | Int, path: str, losses: Losses, *, listed: bool
 ) -> dict[str, Any]:
+    if listed and distribution.size() == 1:
+        return {"kind": "choice", "value": list(distribution.values())}
     step = distribution.step
     anchored = isinstance(distribution, Float) and distribution.anchor == "zero"
     if step is not None and is_listable(distribution) and (listed or not anchored):

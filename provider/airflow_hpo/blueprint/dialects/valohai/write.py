@@ -187,6 +187,9 @@ def _sets(blueprint: Blueprint, columns: list[Column], losses: Losses) -> list[d
         if any(name not in row for name in full):
             losses.say(path, "every set has a value of each parameter; those missing are made up")
         found.append({column.name: column.value(full[column.name]) for column in varying})
+    defaults = [column.name for column in columns if column.is_fixed and column.is_conditional]
+    if any(name not in row for row in rows for name in defaults):
+        losses.say(path, "a default holds in every set, also where there was no value")
     if any(column.is_odd for column in columns):
         losses.say(path, "values are written in the type that the step declares")
     if rows and not varying:

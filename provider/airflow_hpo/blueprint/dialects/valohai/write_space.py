@@ -47,6 +47,7 @@ class Column:
         odd = [value for value in values_of(parameter.distribution) if not isinstance(value, kept)]
         odd += [value for value in values_of(parameter.distribution) if isinstance(value, bool)]
         self.is_odd = bool(odd)
+        self.is_conditional = bool(parameter.when)
         if odd:
             message = (
                 f"values are numbers of one type or text; {word_of(odd[0])} is written as text"
