@@ -33,9 +33,12 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": integration,
                 "python-modules": [
                     f"airflow_hpo.operators.{module}"
-                    for module in ("suggest", "trial", "evaluate", "report")
+                    for module in ("suggest", "trial", "evaluate", "report", "slots", "function")
                 ],
             }
+        ],
+        "task-decorators": [
+            {"name": "hpo_trial", "class-name": "airflow_hpo.operators.function.hpo_trial"}
         ],
         "hooks": [{"integration-name": integration, "python-modules": ["airflow_hpo.hooks.study"]}],
         "connection-types": [_connection_type()],
@@ -93,6 +96,27 @@ def _config() -> dict[str, Any]:
                 "version_added": "0.1.0",
                 "type": "string",
                 "example": "/srv/hpo/studies",
+                "default": "",
+            },
+            "gpus": {
+                "description": (
+                    "The GPUs of this host that trials share, by number or UUID, where the "
+                    "variable HPO_GPUS names none. Empty means all that NVML tells of; none, none."
+                ),
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "0,1,2",
+                "default": "",
+            },
+            "gpu_locks": {
+                "description": (
+                    "The folder in which the GPUs of this host are leased, common to all who "
+                    "share them, where the variable HPO_GPU_LOCKS names none. Empty means one "
+                    "in shared memory."
+                ),
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "/run/lock/hpo",
                 "default": "",
             },
             "preload": {

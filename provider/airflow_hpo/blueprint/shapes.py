@@ -22,6 +22,7 @@ from airflow_hpo.model.values import Value
 __all__ = [
     "BROKEN",
     "Anything",
+    "Devices",
     "Either",
     "Flag",
     "Nullable",
@@ -200,6 +201,31 @@ class Number(Shape):
             **({} if self.above is None else {"exclusiveMinimum": self.above}),
             **({} if self.least is None else {"minimum": self.least}),
         }
+
+
+@dataclass(frozen=True)
+class Devices(Number):
+    """
+    A number of devices, or a share of one.
+    """
+
+    def read(self, value: Value, path: Path, problems: Problems) -> Any:  # noqa: ANN401
+        """
+        Return the number as a float.
+        """
+        number = super().read(value, path, problems)
+        if number is BROKEN or number <= 1 or number.is_integer():
+            return number
+        problems.error(path, f"must be a whole number, or a share below 1, got {show(value)}")
+        return BROKEN
+
+    def schema(self) -> dict[str, Any]:
+        """
+        Return the JSON Schema of the value.
+        """
+        bound = {name: limit for name, limit in super().schema().items() if name != "type"}
+        share = {"type": "number", **bound, "maximum": 1}
+        return {"anyOf": [share, {"type": "integer", **bound}]}
 
 
 def _number_hint(value: Value) -> str | None:

@@ -4,6 +4,7 @@ AIRFLOW CONNECTION -> STORAGE: where the journal and the files of studies are.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
@@ -30,6 +31,9 @@ _FORBIDDEN_SCHEME = "airflow-db-not-allowed"
 
 # Types of connections that say in their fields where a database is.
 _DATABASES = {"postgres": "postgresql", "postgresql": "postgresql", "sqlite": "sqlite"}
+
+# Options that runners know as variables.
+_OF_THE_HOST = {"gpus": "HPO_GPUS", "gpu_locks": "HPO_GPU_LOCKS"}
 
 # Extra fields of a PostgreSQL connection that the URL takes over.
 _POSTGRES_OPTIONS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout")
@@ -95,6 +99,17 @@ class StudyHook(BaseHook):
         named = None if connection is None else _extra(connection).get("artifacts")
         folder = named or _setting("artifacts")
         return Path(folder).expanduser().absolute() if folder else default_artifacts()
+
+    def tell_runners(self) -> None:
+        """
+        Let runners, which know nothing of Airflow, hear what ``[hpo]`` says of this host.
+
+        What this process's environment says already counts more.
+        """
+        for option, variable in _OF_THE_HOST.items():
+            value = _setting(option)
+            if value and not os.environ.get(variable):
+                os.environ[variable] = value
 
     def test_connection(self) -> tuple[bool, str]:
         """

@@ -136,6 +136,7 @@ class StudyOperator(BaseOperator):
             name = self.study.strip()
             if not name:
                 raise StudyError(f"a study's name must not be empty, got {self.study!r}")
+            self.hook.tell_runners()
             storage = self.hook.storage()
             try:
                 yield Study(storage, name, self.resolve())

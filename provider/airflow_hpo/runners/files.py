@@ -7,6 +7,7 @@ What a job leaves in its trial's workspace, and where.
     .jobs/trial.1.json          the handle: who runs it, since when
     .jobs/trial.1.result.json   how it ended; not there before
     .jobs/trial.1.cancel        there if somebody asked to end it
+    .jobs/trial.1.waiting       there while it waits for its GPUs
     .jobs/lock                  held while a job is being started
 
 Whoever has the handle can find out about the job; no runner keeps anything in
@@ -29,6 +30,7 @@ from urllib.parse import quote
 from airflow_hpo.errors import TrialFailedError
 from airflow_hpo.model.job import JobState
 from airflow_hpo.model.trial import Failure
+from airflow_hpo.runners.base import ENDED
 from airflow_hpo.runners.output import read_lines
 from airflow_hpo.runners.supervisor import is_alive
 
@@ -99,11 +101,18 @@ class JobFiles:
         """
         return self.folder / ".jobs" / f"{self.name}.cancel"
 
+    @property
+    def waiting(self) -> Path:
+        """
+        A mark that the command has not started: there are too few GPUs free.
+        """
+        return self.folder / ".jobs" / f"{self.name}.waiting"
+
     def clear(self) -> None:
         """
         Make room for a new job of this name.
         """
-        for path in (self.handle, self.result, self.cancel):
+        for path in (self.handle, self.result, self.cancel, self.waiting):
             path.unlink(missing_ok=True)
         self.log.write_bytes(b"")
 
@@ -308,7 +317,7 @@ class Handle:
         if self.ending() is not None:
             return JobState.DONE
         if self.is_here and is_alive(self.pid, self.started):
-            return JobState.RUNNING
+            return JobState.PENDING if self.files.waiting.exists() else JobState.RUNNING
         # It may have ended between the two looks. Where it did not, nobody saw
         # its end; on another machine, or without its files, nobody can tell.
         if self.ending() is not None or (self.is_here and known is not None):
@@ -319,7 +328,7 @@ class Handle:
         """
         Return a page of output after cursor *since*, and the new cursor.
         """
-        ended = self.state() is not JobState.RUNNING  # asked before the file is read
+        ended = self.state() in ENDED  # asked before the file is read
         known = Handle.read(self.files.handle)
         if known is None or known.key != self.key:
             return [], since

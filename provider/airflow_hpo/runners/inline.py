@@ -69,8 +69,8 @@ class InlineRunner:
     `TrialFailedError` says that another attempt may help.
 
     **What it does not do.** Nothing can interrupt a function: *timeout_s* does
-    not apply and `cancel` ends nothing. The job's *environment* is not set,
-    because this process may run several jobs at once.
+    not apply and `cancel` ends nothing. The job's *environment* is not set, and
+    it gets no GPUs of its own, because this process may run several jobs at once.
 
     **Known limitation.** What other threads than the calling one print, or
     code that does not go through `sys.stdout` and `sys.stderr`, is not caught.
@@ -78,6 +78,7 @@ class InlineRunner:
 
     options_class: ClassVar[type[RunnerOptions]] = InlineOptions
     needs_command: ClassVar[bool] = False
+    takes_gpus: ClassVar[bool] = False
 
     def __init__(self, options: InlineOptions) -> None:
         self.options = options

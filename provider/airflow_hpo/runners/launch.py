@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from airflow_hpo.errors import TrialError, TrialFailedError, TrialInvalidError
-from airflow_hpo.runners import supervisor
-from airflow_hpo.runners.files import Handle
+from airflow_hpo.runners import lease, supervisor
+from airflow_hpo.runners.devices import VISIBLE, devices_for, lock_folder
+from airflow_hpo.runners.files import Handle, JobFiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,6 +117,26 @@ def _orders(job: Job, handle: Handle, environment: Mapping[str, str]) -> dict[st
         "result_file": os.fsencode(files.result),
         "cancel_file": os.fsencode(files.cancel),
         "head": json.dumps(handle.head)[:-1],
+        "lease": _lease(job, environment) if job.gpus else None,
+    }
+
+
+def _lease(job: Job, environment: Mapping[str, str]) -> dict[str, Any]:
+    """
+    Return which devices the supervisor has to choose from, and how.
+
+    Raises:
+        TrialInvalidError: If this host has too few for *job*.
+    """
+    if VISIBLE in job.environment:
+        text = f"{VISIBLE} must not be set for a trial that asks for GPUs: it is given some"
+        raise TrialInvalidError(f"{text}, got {job.environment[VISIBLE]!r}")
+    return {
+        "module": lease.__file__,
+        "folder": lock_folder(environment),
+        "devices": list(devices_for(job.gpus, environment)),
+        "gpus": job.gpus,
+        "waiting_file": os.fsencode(JobFiles.of(job).waiting),
     }
 
 

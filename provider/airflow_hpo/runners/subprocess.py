@@ -202,7 +202,7 @@ def _unfinished(job: Job, files: JobFiles) -> Iterator[Handle]:
         if other is None or not other.is_here or other.ending() is not None:
             continue
         if other.owner != Handle.of(job).owner:
-            if other.state() is JobState.RUNNING:
+            if other.state() not in ENDED:
                 raise TrialInvalidError(
                     f"a workspace belongs to one trial, got {job.workspace}, where {other.key} runs"
                 )

@@ -56,31 +56,83 @@ def main() -> None:
 
     The spec holds ``command`` and ``environment`` (bytes), ``timeout_s`` (or
     `None`), ``grace_s``, the files ``handle_file``, ``result_file`` and
-    ``cancel_file`` (bytes), and ``head``: the handle as JSON, less its last
-    brace and what is only known here.
+    ``cancel_file`` (bytes), ``head`` (the handle as JSON, less its last brace
+    and what is only known here), and ``lease``: how to get GPUs, or `None`.
 
     It answers with the handle, or with an error's number (0 where it has none)
-    and text.
+    and text. A job that needs GPUs has its handle before it has them.
     """
     spec = marshal.load(sys.stdin.buffer)  # noqa: S302 - our own parent wrote it
     killed = _oom_kills()
     signals = _Signals()
     family = _Family(signals, adopts=_adopt_orphans())
+    cause = reason = None
     try:
-        family.start(spec["command"], spec["environment"])
-        handle = _handle(spec["head"])
-        _write(spec["handle_file"], handle)
+        if spec["lease"] is not None:
+            cause = _wait_for_devices(spec, signals)
+        if cause is None:
+            family.start(spec["command"], spec["environment"])
+        if spec["lease"] is None:
+            _announce(spec)
     except (OSError, ValueError) as error:
         family.end(0.0)
-        os.write(1, f"{getattr(error, 'errno', None) or 0} {error}\n".encode())
-        return
+        if spec["lease"] is None:
+            os.write(1, f"{getattr(error, 'errno', None) or 0} {error}\n".encode())
+            return
+        reason = f"the command cannot be started: {error}"
+    if cause is None and reason is None:
+        cause = _follow(family, signals, spec)
+    family.end(spec["grace_s"])
+    ending = {"cause": cause, "reason": reason, "oom": _oom_kills() > killed}
+    if reason is not None:
+        ending["failure"] = "infrastructure"
+    _write(spec["result_file"], _result(spec["head"], family.status, ending))
+
+
+def _announce(spec: Mapping[str, Any]) -> None:
+    """
+    Write the handle, and answer with it.
+    """
+    handle = _handle(spec["head"])
+    _write(spec["handle_file"], handle)
     with contextlib.suppress(BrokenPipeError):  # the launcher may be dead already
         os.write(1, handle.encode())
     os.dup2(2, 1)  # closes the pipe to it
-    cause = _follow(family, signals, spec)
-    family.end(spec["grace_s"])
-    result = _result(spec["head"], family.status, cause, oom=_oom_kills() > killed)
-    _write(spec["result_file"], result)
+
+
+def _wait_for_devices(spec: Mapping[str, Any], signals: _Signals) -> str | None:
+    """
+    Get the job its GPUs, and tell it which; return why it has to end before that, if it has.
+    """
+    lease, environment = spec["lease"], spec["environment"]
+    _write(lease["waiting_file"], "")
+    _announce(spec)
+    names = _module(lease["module"]).obtain(lease, sleep=signals.sleep, ends=lambda: signals.asked)
+    if names is None:
+        return _asked(spec)
+    environment[b"CUDA_VISIBLE_DEVICES"] = ",".join(names).encode()
+    # Numbers are those that nvidia-smi shows.
+    environment.setdefault(b"CUDA_DEVICE_ORDER", b"PCI_BUS_ID")
+    os.unlink(lease["waiting_file"])  # noqa: PTH108
+    return None
+
+
+def _module(path: str) -> Any:  # noqa: ANN401 - whatever a module has
+    """
+    Return the module in the file at *path*: in this script there is no package.
+    """
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("lease", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"there is no module {path}")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _asked(spec: Mapping[str, Any]) -> str:
+    return "cancel" if os.path.exists(spec["cancel_file"]) else "signal"  # noqa: PTH110
 
 
 def _follow(family: _Family, signals: _Signals, spec: Mapping[str, Any]) -> str | None:
@@ -94,7 +146,7 @@ def _follow(family: _Family, signals: _Signals, spec: Mapping[str, Any]) -> str 
         if family.status is not None:
             return None
         if signals.asked:
-            return "cancel" if os.path.exists(spec["cancel_file"]) else "signal"  # noqa: PTH110
+            return _asked(spec)
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
             return "timeout"
@@ -247,13 +299,22 @@ def _oom_kills() -> int:
         return 0
 
 
-def _result(head: str, status: int | None, cause: str | None, *, oom: bool) -> str:
+def _result(head: str, status: int | None, ending: Mapping[str, Any]) -> str:
     number = -status if status is not None and status < 0 else None
     code = status if number is None else 128 + number
-    cause = None if cause is None else f'"{cause}"'
-    fields = {"exit_code": code, "signal": number, "cause": cause}
-    text = [f'"{name}": {"null" if value is None else value}' for name, value in fields.items()]
-    return f'{head}, {", ".join(text)}, "oom": {"true" if oom else "false"}}}\n'
+    fields = {"exit_code": code, "signal": number, **ending}
+    text = [f'"{name}": {_text(value)}' for name, value in fields.items()]
+    return f"{head}, {', '.join(text)}}}\n"
+
+
+def _text(value: str | float | None) -> str:
+    """
+    Return *value* as JSON; importing json would take longer than all else here.
+    """
+    if isinstance(value, str):
+        plain = value.replace("\\", "/").replace('"', "'")
+        return f'"{"".join(each if each.isprintable() else " " for each in plain)}"'
+    return "null" if value is None else str(value).lower()
 
 
 def _write(path: bytes, text: str) -> None:

@@ -288,15 +288,21 @@ def _steps(
         "executor": draw(st.none() | _words),
         "priority_weight": draw(st.none() | _counts),
     }
-    return tuple(
+    steps = [
         Step(
             name=name,
             command=draw(_commands(space, resource)),
             runner=draw(st.none() | _runners),
-            gpus=draw(st.sampled_from([0.0, 0.5, 2.0])) if planned else 0.0,
             **place,
         )
         for name in chosen
+    ]
+    gpus = st.sampled_from([0.0, 0.5, 1.0, 2.0])
+    return tuple(
+        step.model_copy(update={"gpus": draw(gpus)})
+        if step.runner is not None and step.runner.name == "subprocess"
+        else step
+        for step in steps
     )
 
 

@@ -13,6 +13,7 @@ from airflow_hpo.blueprint.checks.dag import check_dag, check_study_template
 from airflow_hpo.blueprint.checks.draft import Draft
 from airflow_hpo.blueprint.checks.objectives import check_objectives
 from airflow_hpo.blueprint.checks.outcomes import check_outcomes
+from airflow_hpo.blueprint.checks.placement import check_gpus
 from airflow_hpo.blueprint.checks.points import check_points
 from airflow_hpo.blueprint.checks.pruner import check_pruner
 from airflow_hpo.blueprint.checks.resource import check_execution, check_resource, is_ladder
@@ -54,6 +55,7 @@ def complete(draft: Draft, problems: Problems, source: Source) -> Blueprint | No
     check_stop(draft, problems)
     check_trial(draft, problems)
     check_resource(draft, problems)
+    check_gpus(draft, problems)
     check_execution(draft, problems)
     check_dag(draft, problems)
     check_study_template(draft, problems)

@@ -25,14 +25,7 @@ def _given(_value: Value) -> bool:
     return True
 
 
-def _positive(value: Value) -> bool:
-    return bool(value > 0)
-
-
 NOT_YET: NotYet = {
-    "resource.rungs.*.gpus": ("asking for GPUs", _positive),
-    "trial.gpus": ("asking for GPUs", _positive),
-    "trial.steps.*.gpus": ("asking for GPUs", _positive),
     "dag.warm_start": ("a warm start", _given),
     "dag.champion": ("publishing a champion", _given),
     "dag.approve": ("asking for approval", lambda value: value is True),

@@ -8,6 +8,7 @@ from airflow_hpo.blueprint.cron import PRESETS
 from airflow_hpo.blueprint.records import Key, ListOf, MapOf, Record
 from airflow_hpo.blueprint.shapes import (
     Anything,
+    Devices,
     Either,
     Flag,
     Nullable,
@@ -73,7 +74,7 @@ _RUNNER = Key(
 
 STEP_KEYS = {
     "runner": _RUNNER,
-    "gpus": Key(Number(least=0), "Devices it needs; fractions share one."),
+    "gpus": Key(Devices(least=0), "Devices it needs; fractions share one."),
     "pool": Key(Text(), "Airflow pool its task takes slots of."),
     "pool_slots": Key(Whole(least=1), "How many."),
     "queue": Key(Text(), "Airflow queue that routes its task."),
