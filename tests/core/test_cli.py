@@ -44,7 +44,7 @@ class TestProgram:
 
     COMMANDS = (
         *("check", "schema", "plan", "convert", "suggest", "run"),
-        *("stop", "status", "top", "export", "report", "repair"),
+        *("stop", "status", "top", "export", "report", "repair", "import"),
     )
 
     def test_every_command_is_known_here(self):
@@ -67,6 +67,9 @@ class TestProgram:
 
         if name in {"stop", "status", "top", "export", "report", "repair"}:
             hpo("run", "digits.yaml", "--quiet")
+        if name == "import":
+            hpo("run", "digits.yaml", "--quiet", "--study", "mine")
+            hpo("export", "mine", "--to", "optuna", "sqlite:///optuna.db", "--as", "cnn")
         hpo(*shlex.split(example))
 
     @pytest.mark.parametrize("option", ["-h", "--help"])

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from airflow_hpo.cli import check, convert, export, plan, repair, run, stop, studies, suggest
+from airflow_hpo.cli import bring, check, convert, export, plan, repair, run, stop, studies, suggest
 from airflow_hpo.errors import HpoError
 
 __all__ = ["app", "main"]
@@ -82,7 +82,7 @@ def _program(
     """
 
 
-for _module in (check, plan, convert, suggest, run, stop, studies, repair, export):
+for _module in (check, plan, convert, suggest, run, stop, studies, repair, export, bring):
     _module.register(app)
 
 

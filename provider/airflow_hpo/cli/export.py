@@ -33,6 +33,32 @@ class _Kind(str, Enum):
     CSV = "csv"
     JSON = "json"
     JSONL = "jsonl"
+    PARQUET = "parquet"
+    OPTUNA = "optuna"
+
+
+_UrlArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[URL]",
+        help="With --to optuna: a database as Optuna takes it (sqlite:///FILE, "
+        "postgresql://...), or a file for Optuna's journal.",
+        show_default=False,
+    ),
+]
+_ToOption = Annotated[
+    _Kind,
+    typer.Option("--to", help="jsonl is what hpo suggest --history reads; parquet needs -o."),
+]
+_AsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="NAME",
+        help="With --to optuna: what the study is called there. Default: as here.",
+        show_default=False,
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -45,44 +71,99 @@ def register(app: typer.Typer) -> None:
 
 def _export(
     study: StudyArgument,
+    url: _UrlArgument = None,
     *,
-    to: Annotated[
-        _Kind, typer.Option("--to", help="jsonl is what hpo suggest --history reads.")
-    ] = _Kind.CSV,
+    to: _ToOption = _Kind.CSV,
     file: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Default: standard output."),
     ] = None,
+    name: _AsOption = None,
     storage: StorageOption = None,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """
-    Write every trial of a study: one row, or one JSON object, a trial.
-    """
-    from airflow_hpo.report import write_text
+    Write every trial of a study: a row or an object each, or a study of Optuna's.
 
-    text = _text(open_study(storage, study), to)
-    if file is None:
-        typer.echo(text, nl=False)
+    With --to optuna the copy has all trials with their states, distributions,
+    intermediate values and reasons; Optuna's own tools need nothing else.
+
+    With --format json it is said as JSON what was written where.
+    """
+    _check_target(url, to=to, file=file, name=name, output=output)
+    opened = open_study(storage, study)
+    if to is _Kind.OPTUNA:
+        from airflow_hpo.storage.optuna_copy import copy_to_optuna
+
+        name = study if name is None else name
+        count = copy_to_optuna(opened.record(measurements=True), url or "", name=name)
+        _written({"study": study, "to": to.value, "name": name, "trials": count}, output=output)
         return
+    data = _data(opened, to)
+    if file is None:
+        typer.echo(data.decode(), nl=False)
+        return
+    _write(file, data)
+    if output is Format.JSON:
+        show_json({"study": study, "to": to.value, "file": str(file)})
+
+
+def _check_target(
+    url: str | None, *, to: _Kind, file: Path | None, name: str | None, output: Format
+) -> None:
+    """
+    Refuse what does not go together.
+    """
+    if to is _Kind.OPTUNA:
+        if url is None or file is not None:
+            refuse("--to optuna must be followed by a URL, as in --to optuna sqlite:///optuna.db")
+        return
+    if url is not None or name is not None:
+        refuse("a URL and --as must be given with --to optuna")
+    if file is None and (to is _Kind.PARQUET or output is Format.JSON):
+        refuse("--to parquet and --format json must be given with -o FILE")
+
+
+def _written(fields: dict[str, Any], *, output: Format) -> None:
+    if output is Format.JSON:
+        show_json(fields)
+    else:
+        say(f"{fields['trials']} trials written as study {fields['name']}")
+
+
+def _write(file: Path, data: bytes) -> None:
+    from airflow_hpo.report import write_bytes
+
     try:
-        write_text(file, text)
+        write_bytes(file, data)
     except OSError as error:
         refuse(f"{file} cannot be written: {error.strerror}")
 
 
-def _text(study: Study, kind: _Kind) -> str:
+def _data(study: Study, kind: _Kind) -> bytes:
     from airflow_hpo.report import to_json, trial_columns, trial_rows, write_csv
 
     record = study.record()
     if kind is _Kind.JSONL:
         metrics = [objective.metric for objective in study.blueprint.objectives]
-        return "".join(f"{_line(trial, metrics)}\n" for trial in record.trials)
-    rows = trial_rows(record, study.blueprint)
+        return "".join(f"{_line(trial, metrics)}\n" for trial in record.trials).encode()
+    rows = list(trial_rows(record, study.blueprint))
+    columns = trial_columns(record, study.blueprint)
     if kind is _Kind.JSON:
-        return to_json(list(rows))
+        return to_json(rows).encode()
+    if kind is _Kind.PARQUET:
+        return _parquet(rows, columns)
     text = io.StringIO()
-    write_csv(rows, text, columns=trial_columns(record, study.blueprint))
-    return text.getvalue()
+    write_csv(rows, text, columns=columns)
+    return text.getvalue().encode()
+
+
+def _parquet(rows: list[dict[str, Any]], columns: list[str]) -> bytes:
+    from airflow_hpo.report import parquet
+
+    if not parquet.can_write_parquet():
+        refuse(f"--to parquet needs pyarrow: {parquet.INSTALL}")
+    return parquet.to_parquet(rows, columns)
 
 
 def _line(trial: Trial, metrics: list[str]) -> str:

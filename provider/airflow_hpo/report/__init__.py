@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_hpo.report.files import finite, to_json, write_csv, write_text
+from airflow_hpo.report.files import finite, to_json, write_bytes, write_csv, write_text
 from airflow_hpo.report.summary import summarise, trial_columns, trial_rows
 from airflow_hpo.report.words import shown_volume, summary_markdown
 
@@ -26,6 +26,7 @@ __all__ = [
     "to_json",
     "trial_columns",
     "trial_rows",
+    "write_bytes",
     "write_csv",
     "write_report",
     "write_text",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_hpo.model.values import Value
 
-__all__ = ["finite", "to_json", "write_csv", "write_text"]
+__all__ = ["finite", "to_json", "write_bytes", "write_csv", "write_text"]
 
 
 def write_csv(rows: Iterable[Mapping[str, Value]], file: TextIO, *, columns: Sequence[str]) -> None:
@@ -75,10 +75,17 @@ def write_text(path: Path, text: str) -> None:
     """
     Write *text* to *path* whole or not at all, in UTF-8.
     """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """
+    Write *data* to *path* whole or not at all.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:
