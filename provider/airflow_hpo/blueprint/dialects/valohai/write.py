@@ -112,8 +112,9 @@ def _task(blueprint: Blueprint, columns: list[Column], losses: Losses) -> dict[s
     objective, kind = blueprint.objectives[0], _kind(blueprint, columns, losses)
     platform = blueprint.trial.platform
     options = {} if platform is None or platform.name != "valohai" else platform.options
+    name = blueprint.name if slug(blueprint.name) else "study"
     found: dict[str, Any] = {
-        "name": blueprint.name,
+        "name": name,
         "step": options.get("step") or blueprint.name,
         "description": blueprint.description or None,
         **kind,
@@ -124,8 +125,8 @@ def _task(blueprint: Blueprint, columns: list[Column], losses: Losses) -> dict[s
         "on-child-error": _ON_CHILD_ERROR[blueprint.trial.on_failure],
         "stop-condition": _condition(blueprint.stop, losses),
     }
-    if slug(blueprint.name) != blueprint.name:
-        losses.say("name", f"a task's name becomes {slug(blueprint.name)}")
+    if slug(name) != blueprint.name:
+        losses.say("name", f"a task's name becomes {slug(name)}")
     return {name: value for name, value in found.items() if value is not None}
 
 
