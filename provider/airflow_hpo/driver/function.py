@@ -19,8 +19,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_hpo.driver.attempt import AttemptRun
 from airflow_hpo.driver.job import build_job
-from airflow_hpo.driver.trial import TrialRun
 from airflow_hpo.driver.workspace import Follower, claim_folder, study_folder, trial_folder
 from airflow_hpo.errors import TrialFailedError, TrialInvalidError
 from airflow_hpo.metrics import create_collector, judge
@@ -77,7 +77,7 @@ def measure(metrics: Mapping[str, Any] | None = None, /, **named: Any) -> None: 
         listener(told)
 
 
-class FunctionRun(TrialRun):
+class FunctionRun(AttemptRun):
     """
     One attempt at one trial, by calling a function.
 
@@ -94,12 +94,12 @@ class FunctionRun(TrialRun):
     Args:
         function: Called with the configuration, the resource among it.
 
-        arguments: As in `TrialRun`.
+        arguments: As in `AttemptRun`.
     """
 
     def __init__(
         self,
-        *arguments: Any,  # noqa: ANN401 - TrialRun's own
+        *arguments: Any,  # noqa: ANN401 - AttemptRun's own
         function: Callable[[Mapping[str, Value]], object],
         **options: Any,  # noqa: ANN401
     ) -> None:
@@ -124,7 +124,7 @@ class FunctionRun(TrialRun):
         except TrialEnded:
             if self._called_off is None:  # it raised that by itself
                 return judge(blueprint.objectives, self._kept, notes=collector.notes)
-            return self._ended_early(self._called_off, self._kept)
+            return self._ended_early(self._called_off)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever user code raises
             return self._failed(error)
         if self._signs.infeasible is not None:

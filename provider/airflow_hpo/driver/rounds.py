@@ -94,7 +94,7 @@ def evaluate_round(
 
         artifacts:
             Folder under which workspaces are: what still runs of a lost trial
-            on this machine is ended. `None` leaves it alone.
+            is ended. `None` leaves it alone.
     """
     wanted = set(numbers)
     for trial in study.record().trials:

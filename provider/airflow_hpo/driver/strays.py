@@ -13,21 +13,19 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from airflow_hpo.driver.jobs import jobs_of
 from airflow_hpo.driver.trial import TrialRun
 from airflow_hpo.driver.workspace import Follower, trial_folder
 from airflow_hpo.errors import StudyError, TrialError
-from airflow_hpo.model.job import JobState
 from airflow_hpo.model.trial import Failure, Outcome, TrialState
-from airflow_hpo.runners import create_runner
-from airflow_hpo.runners.base import FoundJob, Searchable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from airflow_hpo.driver.jobs import KnownJob
     from airflow_hpo.model.record import Attempt
     from airflow_hpo.model.trial import Trial
-    from airflow_hpo.runners.base import Runner
     from airflow_hpo.study import Study
 
 __all__ = ["Stray", "StrayKind", "end_jobs", "find_strays", "mend"]
@@ -74,15 +72,16 @@ class Stray:
     kind: StrayKind
     trial: Trial
     what: str
-    jobs: tuple[FoundJob, ...] = ()
+    jobs: tuple[KnownJob, ...] = ()
 
 
 def find_strays(study: Study, artifacts: Path, *, take_over: bool = False) -> tuple[Stray, ...]:
     """
     Return what has strayed in *study*, ascending by trial.
 
-    What a process of another machine works on is left alone, as nobody here
-    can know its fate.
+    Jobs are looked for wherever a step or a rung runs. What a process of
+    another machine works on, or was left to Airflow's triggerer, is not touched, as
+    nobody here can know its fate; nor is a job that cannot be asked about here.
 
     Args:
         study: The study.
@@ -93,14 +92,13 @@ def find_strays(study: Study, artifacts: Path, *, take_over: bool = False) -> tu
             Whether nobody at all works on the study any more, on no machine:
             then every unfinished trial is a stray.
     """
-    runner = _runner(study)
     found: list[Stray] = []
     for trial in study.record().trials:
         folder = trial_folder(artifacts, study.name, trial)
-        jobs = _jobs(runner, study, trial, folder)
-        found += _orphans(runner, trial, jobs)
+        jobs = jobs_of(study, trial, artifacts)
+        found += _orphans(trial, jobs)
         if trial.state is TrialState.RUNNING:
-            found += _running(study, trial, folder, _Jobs(runner, jobs), take_over=take_over)
+            found += _running(study, trial, folder, jobs, take_over=take_over)
         elif trial.state is TrialState.WAITING and take_over:
             found.append(Stray(StrayKind.WAITING, trial, "nobody begins it"))
     return tuple(found)
@@ -131,10 +129,10 @@ def mend(
 
         follow: Whether to wait for a job that runs, instead of ending it.
     """
-    trial, runner = stray.trial, _runner(study)
+    trial = stray.trial
     if stray.kind is StrayKind.ORPHAN or (stray.kind is StrayKind.UNATTENDED and not follow):
         for job in stray.jobs:
-            runner.cancel(job.handle)
+            job.cancel()
     if stray.kind in {StrayKind.UNHEARD, StrayKind.UNATTENDED}:
         key = _latest(study, trial).key
         run = TrialRun(study, trial.number, key=key, artifacts=artifacts, log=log, insist=True)
@@ -149,60 +147,35 @@ def mend(
 
 def end_jobs(study: Study, trial: Trial, artifacts: Path) -> int:
     """
-    End whatever still runs of *trial* on this machine; returns how many jobs that were.
+    End whatever still runs of *trial*, wherever that is; returns how many jobs that were.
+
+    One that cannot be ended from here is left to `find_strays`.
     """
-    runner = _runner(study)
-    jobs = _jobs(runner, study, trial, trial_folder(artifacts, study.name, trial))
-    running = [job for job in jobs if runner.state(job.handle) is JobState.RUNNING]
-    for job in running:
-        runner.cancel(job.handle)
-    return len(running)
+    return sum(1 for job in jobs_of(study, trial, artifacts) if job.runs() and _ends(job))
 
 
-@dataclass(frozen=True, slots=True)
-class _Jobs:
-    """
-    The jobs of one trial.
-    """
-
-    runner: Runner
-    found: Sequence[FoundJob]
-
-    def of(self, attempt: int, *, running: bool) -> tuple[FoundJob, ...]:
-        """
-        Return those of one attempt that run, or all of them.
-        """
-        own = [job for job in self.found if job.attempt == attempt]
-        return tuple(
-            job for job in own if not running or self.runner.state(job.handle) is JobState.RUNNING
-        )
+def _ends(job: KnownJob) -> bool:
+    try:
+        job.cancel()
+    except (TrialError, OSError):
+        return False
+    return True
 
 
-def _runner(study: Study) -> Runner:
-    trial = study.blueprint.trial
-    return create_runner(trial.steps[0].runner or trial.runner)
-
-
-def _jobs(runner: Runner, study: Study, trial: Trial, folder: Path) -> Sequence[FoundJob]:
-    if not isinstance(runner, Searchable):
-        return ()
-    return runner.find(study=study.name, trial=trial.number, workspace=str(folder))
-
-
-def _orphans(runner: Runner, trial: Trial, jobs: Sequence[FoundJob]) -> Iterator[Stray]:
+def _orphans(trial: Trial, jobs: Sequence[KnownJob]) -> Iterator[Stray]:
     """
     Yield the jobs that run for an attempt that is over.
     """
     over = [job for job in jobs if job.attempt < trial.attempt or trial.is_final]
-    running = tuple(job for job in over if runner.state(job.handle) is JobState.RUNNING)
+    running = tuple(job for job in over if job.runs())
     if running:
-        numbers = ", ".join(str(job.attempt) for job in running)
+        numbers = ", ".join(dict.fromkeys(str(job.attempt) for job in running))
         what = f"attempt {numbers} still runs, though it is over"
         yield Stray(StrayKind.ORPHAN, trial, what, running)
 
 
 def _running(
-    study: Study, trial: Trial, folder: Path, jobs: _Jobs, *, take_over: bool
+    study: Study, trial: Trial, folder: Path, jobs: Sequence[KnownJob], *, take_over: bool
 ) -> Iterator[Stray]:
     """
     Yield what is wrong with a trial on record as running, if anything is.
@@ -211,10 +184,14 @@ def _running(
     known = follower is not None and follower.key == _latest(study, trial).key
     if not take_over and not (known and follower is not None and follower.is_gone()):
         return
-    running = jobs.of(trial.attempt, running=True)
+    own = [(job, job.runs()) for job in jobs if job.attempt == trial.attempt]
+    if any(runs is None for _, runs in own):
+        return
+    running = tuple(job for job, runs in own if runs)
     if running:
         yield Stray(StrayKind.UNATTENDED, trial, f"its job runs, but {_LOST}", running)
-    elif ended := jobs.of(trial.attempt, running=False):
+    elif own:
+        ended = tuple(job for job, _ in own)
         yield Stray(StrayKind.UNHEARD, trial, f"its job has ended, but {_LOST}", ended)
     else:
         yield Stray(StrayKind.LOST, trial, _LOST)

@@ -1,197 +1,200 @@
 """
-One attempt at one trial, from submitting its job to telling its outcome.
+One attempt at one trial whose steps are jobs of runners.
+
+What one process does in one go, several can do one after the other: one hands
+a step's job in, another looks at it from time to time, a third goes on with the
+next step. All do it by the same few methods, and leave in the journal what the
+next one has to know.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
-from airflow_hpo.driver.failures import Signs
+from airflow_hpo.driver.attempt import AttemptRun
 from airflow_hpo.driver.job import build_job
+from airflow_hpo.driver.jobs import find_job, runner_spec
+from airflow_hpo.driver.memory import Memory, StepMemory, steps_of
 from airflow_hpo.driver.once import Turn
-from airflow_hpo.driver.watch import Watch, called_off, has_result, may_start
+from airflow_hpo.driver.pursuit import WAIT_S, Pursuit, Shown
 from airflow_hpo.driver.workspace import Follower, claim_folder, study_folder, trial_folder
-from airflow_hpo.errors import StorageError, TrialError, TrialInvalidError
-from airflow_hpo.metrics import create_collector, final_metrics, judge
-from airflow_hpo.model.trial import Failure, Outcome, TrialState
-from airflow_hpo.runners import create_runner
-from airflow_hpo.runners.base import ENDED, pages
+from airflow_hpo.errors import TrialError, TrialInvalidError
+from airflow_hpo.metrics import create_collector, judge
+from airflow_hpo.runners import create_runner, is_remote
+from airflow_hpo.runners.base import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from airflow_hpo.driver.watch import Verdict
     from airflow_hpo.metrics import Collector
-    from airflow_hpo.model.blueprint import Step
+    from airflow_hpo.model.blueprint import RunnerSpec, Step
     from airflow_hpo.model.job import Job
-    from airflow_hpo.model.stop import Stop
-    from airflow_hpo.model.trial import Measurement, Trial
+    from airflow_hpo.model.trial import Measurement, Outcome, Trial
     from airflow_hpo.runners.base import Runner
-    from airflow_hpo.study import Study
 
 __all__ = ["TrialRun"]
 
-# How long one wait for news from a runner lasts at most, in seconds: bounds how
-# late a measurement that waits for its turn is written.
-_WAIT_S = 0.5
 
-# How often measurements are written to the journal at most, in seconds. Code
-# that prints a thousand lines a second costs one transaction, not a thousand.
-_FLUSH_S = 1.0
+class _End(Enum):
+    """
+    How a step came out that did not end the trial.
+    """
 
-# The longest pause, in seconds, between two looks at a job that keeps printing;
-# the pauses grow by a millisecond, so that a short job is not held up.
-_PACE_S = 0.05
+    WELL = "well"
+    ELSEWHERE = "elsewhere"
 
 
-class TrialRun:
+class TrialRun(AttemptRun):
     """
     One attempt at one trial: submit, follow, measure, tell.
 
     **How it works.** Starts an attempt in the journal, hands a job for each of
     the trial's steps to its runner, one after another up to the first that does
     not end well, follows its output line by line, keeps measurements as they come,
-    and tells the outcome. At each measurement and every few seconds it asks
-    whether to go on: a study that ends takes its running trials along. Whatever
-    ends it early (a signal, an exception) cancels the job first and tells that
-    too.
+    and tells the outcome: that is `run`. The same in parts: `submit` goes as far
+    as the first job that may be left to itself; whoever wants to look after it
+    calls `take_up`, then `poll` again and again, and `conclude` once it has
+    ended; if the trial has not ended by that, `submit` goes on with the next
+    step. Each part may be another process's: the journal keeps the job's
+    handle, the measurements, why a job was ended, and which steps are done.
 
     **What it does not do.** It does not retry: run it again with another key.
 
     **Known limitation.** A process that is killed with SIGKILL tells nothing, and
     its job goes on: run again with the same key this finds the job and follows
-    it; with another key the runner ends what the older attempt left running.
+    it; with another key what the older attempt left running is ended first.
     Where neither happens, `evaluate_round` reconciles the trial.
 
     Args:
-        study: The study.
+        arguments: Study and number; see `AttemptRun`.
 
-        number: The trial's number.
+        log_name:
+            Names the log that lines go to: what was written to that very log
+            before is not written again. `None` for a log of this process alone.
 
-        key: What makes this attempt unique, such as task, run and try.
-
-        artifacts: Folder under which workspaces are made.
-
-        log: Called with every line of the job's output.
-
-        on_measurement: Called after each new measurement, once it is kept.
-
-        insist:
-            Whether to run it even though the study has ended, as where a
-            person asked for that; otherwise nothing starts then.
+        options: See `AttemptRun`.
     """
 
     def __init__(
         self,
-        study: Study,
-        number: int,
-        *,
-        key: str,
-        artifacts: Path,
-        log: Callable[[str], None],
-        on_measurement: Callable[[Measurement], None] = lambda _: None,
-        insist: bool = False,
+        *arguments: Any,  # noqa: ANN401 - AttemptRun's own
+        log_name: str | None = None,
+        **options: Any,  # noqa: ANN401
     ) -> None:
-        self.study = study
-        self.number = number
-        self._key = key
-        self._artifacts = artifacts
-        self._log = log
-        self._on_measurement = on_measurement
-        self._insist = insist
-        self._watch: Watch | None = None
-        self._running: tuple[Runner, str] | None = None
-        self._called_off: Outcome | None = None
-        self._completes = False
-        self._kept: list[Measurement] = []
-        self._signs = Signs(study.blueprint.trial.failures)
+        super().__init__(*arguments, **options)
+        self._log_name = log_name
+        self._leaves: Callable[[RunnerSpec], bool] = lambda _: False
+        self._collector: Collector | None = None
+        self._has_seen = False
+        self._taken_up: tuple[Trial, Step, Pursuit] | None = None
 
-    def run(self) -> Trial:
+    def submit(self, leaves: Callable[[RunnerSpec], bool]) -> Trial | None:
         """
-        Run the attempt to its end and return the trial as told.
+        Run the attempt as far as it goes here.
 
-        Where the study has ended nothing is started, and the trial comes back
-        as it stays.
-
-        Raises:
-            TrialError: If the job cannot be started or was lost; told as well.
-        """
-        record = self.study.record()
-        if not 0 <= self.number < len(record.trials):
-            return self.study.start(self.number, key=self._key)  # raises what is wrong with it
-        before = record.trials[self.number]
-        # What has ended well is not tried again by itself: somebody wants that.
-        insist = self._insist or has_result(before)
-        if not insist and not may_start(self.study, record, before):
-            return called_off(self.study, before, record.stop)
-        trial = self.study.start(self.number, key=self._key)
-        if trial.is_final:
-            return trial  # this very attempt has already told its outcome
-        self._watch = self._watched(trial, before, known=record.stop if insist else None)
-        try:
-            outcome = self._outcome(trial)
-        except BaseException as error:
-            # Also for SystemExit and KeyboardInterrupt: the job must not go on
-            # without us, and the study must not wait for it.
-            try:
-                self.cancel()
-            finally:
-                self._tell_broken(trial, error)
-            raise
-        told = self.study.tell(trial.number, outcome, attempt=trial.attempt)
-        with suppress(StorageError):
-            self.study.look()  # its end may be the study's: running trials wait to hear it
-        return told
-
-    def _watched(self, trial: Trial, before: Trial, *, known: Stop | None) -> Watch:
-        taken_over = before.state is TrialState.RUNNING and before.attempt == trial.attempt
-        storage, name = self.study.storage, self.study.name
-        seen = len(storage.measurements(name, trial.number)) if taken_over else 0
-        return Watch(self.study, trial, known=known, seen=seen)
-
-    def cancel(self, reason: str = "cancelled", *, state: TrialState = TrialState.FAILED) -> None:
-        """
-        End the job; returns when it is gone. Safe to call at any time.
+        Returns the trial as told, or `None` where a job of it was left running.
 
         Args:
-            reason: Told as the trial's, unless the job ended by itself before.
-                The first call decides.
+            leaves: Asked where a step runs: whether its job is left to others.
 
-            state: Told likewise. A failure counts as the machine's; a complete
-                trial is judged by what it has measured until then, and pruned
-                where that is not enough.
+        Raises:
+            TrialError: If a job cannot be started or was lost; told as well.
         """
-        if self._called_off is None:
-            failure = Failure.INFRASTRUCTURE if state is TrialState.FAILED else None
-            self._completes = state is TrialState.COMPLETE
-            state = TrialState.PRUNED if self._completes else state
-            self._called_off = Outcome(state, reason=reason, failure=failure)
-        # Read after the line above, as `_outcome` does it the other way round:
-        # whatever the order of the two threads, one of them ends the job.
-        running = self._running
-        if running is not None:
-            runner, handle = running
-            runner.cancel(handle)
+        self._leaves = leaves
+        return self._advance()
 
-    def _tell_broken(self, trial: Trial, error: BaseException) -> None:
-        invalid = isinstance(error, TrialInvalidError)
-        reason = str(error) if isinstance(error, TrialError) else f"interrupted: {error!r}"
-        failure = Failure.CODE if invalid else Failure.INFRASTRUCTURE
-        outcome = Outcome(TrialState.FAILED, reason=reason, failure=failure)
-        self.study.tell(trial.number, outcome, attempt=trial.attempt)
+    def take_up(self) -> bool:
+        """
+        Prepare to `poll` the job that was left running; returns whether there is one.
+        """
+        trial, runs = self._begin()
+        if not runs:
+            return False
+        folder = trial_folder(self._artifacts, self.study.name, trial)
+        self._collector = self._new_collector(trial, folder)
+        for step in self.study.blueprint.trial.steps:
+            known = self._known.step(step.name)
+            if known is None:
+                return False
+            if not known.ended:
+                self._remember(trial, known)
+                self._taken_up = trial, step, self._pursue(trial, step, known)
+                return True
+        return False
 
-    def _outcome(self, trial: Trial) -> Outcome:
+    def poll(self) -> bool:
+        """
+        Read what the job printed since the last time; returns whether it has ended.
+
+        It waits for nothing: pause between two calls.
+        """
+        _, _, pursuit = self._taken
+        return self._look(pursuit, 0.0)
+
+    def conclude(self) -> Trial | None:
+        """
+        Keep what the end of the job means; returns the trial as told if that ends it.
+        """
+        trial, step, pursuit = self._taken
+        try:
+            outcome = self._ended(trial, step, pursuit)
+            if outcome is _End.WELL and step is self.study.blueprint.trial.steps[-1]:
+                outcome = self._judged()
+        except TrialError as error:
+            self._tell_broken(trial, error)
+            return self.study.record().trials[trial.number]
+        return None if isinstance(outcome, _End) else self._tell(trial, outcome)
+
+    @property
+    def _taken(self) -> tuple[Trial, Step, Pursuit]:
+        if self._taken_up is None:
+            raise RuntimeError("take_up comes before poll and conclude")
+        return self._taken_up
+
+    @property
+    def _known(self) -> Memory:
+        if self._memory is None:
+            raise RuntimeError("an attempt that has not begun remembers nothing")
+        return self._memory
+
+    def _outcome(self, trial: Trial) -> Outcome | None:
         folder = trial_folder(self._artifacts, self.study.name, trial)
         claim_folder(folder, self.study.name, trial)
         Follower.note(folder, self._key)
+        self._end_older(trial)
+        self._collector = self._new_collector(trial, folder)
+        steps = self.study.blueprint.trial.steps
+        for index, step in enumerate(steps):
+            known = self._known.step(step.name)
+            if known is not None and known.ended:
+                continue
+            if index or known is not None:
+                self._remember(trial, known)
+            if len(steps) > 1:
+                self._log(f"step {step.name} ({index + 1} of {len(steps)})")
+            ended = (self._once if step.once else self._step)(trial, step, folder)
+            if ended is _End.ELSEWHERE:
+                Follower.hand_over(folder, self._key)
+                return None
+            if not isinstance(ended, _End):
+                return ended
+        return self._judged()
+
+    def _judged(self) -> Outcome:
+        steps = self.study.blueprint.trial.steps
+        known = [self._known.step(step.name) for step in steps[:-1]]
+        notes = [note for step in known if step is not None for note in step.notes]
+        notes += self._collector.notes if self._collector else ()
+        return judge(self.study.blueprint.objectives, self._kept, notes=tuple(dict.fromkeys(notes)))
+
+    def _new_collector(self, trial: Trial, folder: Path) -> Collector:
         blueprint = self.study.blueprint
         try:
-            collector = create_collector(
+            return create_collector(
                 blueprint.trial.metrics,
                 resource=None if blueprint.resource is None else blueprint.resource.name,
                 workspace=str(folder),
@@ -199,17 +202,26 @@ class TrialRun:
             )
         except ValueError as error:  # an option that does not fit
             raise TrialInvalidError(str(error)) from error
-        steps = blueprint.trial.steps
-        for index, step in enumerate(steps):
-            if len(steps) > 1:
-                self._log(f"step {step.name} ({index + 1} of {len(steps)})")
-            run = self._once if step.once else self._step
-            outcome = run(trial, step, folder, collector)
-            if outcome is not None:
-                return outcome
-        return judge(blueprint.objectives, self._kept, notes=collector.notes)
 
-    def _once(self, trial: Trial, step: Step, folder: Path, collector: Collector) -> Outcome | None:
+    def _remember(self, trial: Trial, known: StepMemory | None) -> None:
+        """
+        Fetch what steps before this one measured, unless this process saw it itself.
+
+        Args:
+            trial: The trial.
+
+            known: The step, if its job was handed in before.
+        """
+        if self._has_seen or getattr(self._collector, "rereads", False):
+            return
+        self._has_seen = True
+        storage, name = self.study.storage, self.study.name
+        measured = storage.measurements(name, trial.number, attempt=trial.attempt)
+        self._kept = list(measured if known is None else measured[: known.first])
+        if self._kept and self._watch is not None:
+            self._watch.measured(self._kept)
+
+    def _once(self, trial: Trial, step: Step, folder: Path) -> Outcome | _End:
         """
         Run *step* unless another trial did; wait for one that does just now.
         """
@@ -219,54 +231,118 @@ class TrialRun:
             while not turn.take():
                 self._end_if(self._watch.look() if self._watch else None)
                 if self._called_off is not None:
-                    return self._called_off
-                time.sleep(_WAIT_S)
+                    return self._ended_early(self._called_off)
+                time.sleep(WAIT_S)
             if turn.is_done:
                 self._log(f"step {step.name} has run already, once for the whole study")
-                return None
-            outcome = self._step(trial, step, folder, collector)
-            if outcome is None:
+                return _End.WELL
+            outcome = self._step(trial, step, folder)
+            if outcome is _End.WELL:
                 turn.done(trial.number)
             return outcome
 
-    def _step(self, trial: Trial, step: Step, folder: Path, collector: Collector) -> Outcome | None:
+    def _step(self, trial: Trial, step: Step, folder: Path) -> Outcome | _End:
         """
-        Run one step; return what its end means, or `None` to go on.
+        Run one step, or see to it that it runs; return how it came out.
         """
-        try:
-            job, runner = self._prepare(trial, step, folder)
-        except ValueError as error:  # an option or a command that does not fit
-            raise TrialInvalidError(str(error)) from error
-        if self._called_off is not None:
-            return self._called_off
-        handle = runner.submit(job)
-        self._running = (runner, handle)
-        if self._called_off is not None:
-            runner.cancel(handle)
-        self._follow(trial, runner, handle, collector)
-        result = runner.result(handle)
+        known = self._known.step(step.name)
+        if known is None:
+            try:
+                job, spec = self._prepare(trial, step, folder)
+                runner = create_runner(spec)
+            except ValueError as error:  # an option or a command that does not fit
+                raise TrialInvalidError(str(error)) from error
+            if self._called_off is not None:
+                return self._ended_early(self._called_off)
+            known = self._hand_in(job, runner, spec)
+            self._known.keep_step(step.name, known)
+        pursuit = self._pursue(trial, step, known)
+        # Nobody else could keep the turn of a step that runs once a study.
+        if not step.once and self._leaves(known.runner) and self._goes_on(pursuit):
+            return _End.ELSEWHERE
+        self._has_seen = True
+        while not self._look(pursuit, WAIT_S):
+            pursuit.rest()
+        return self._ended(trial, step, pursuit)
+
+    def _goes_on(self, pursuit: Pursuit) -> bool:
+        return pursuit.runner.state(pursuit.handle) not in ENDED
+
+    def _hand_in(self, job: Job, runner: Runner, spec: RunnerSpec) -> StepMemory:
+        """
+        Start *job* unless that was done before, by a process that is gone now.
+        """
+        rereads = getattr(self._collector, "rereads", False)
+        first = 0 if rereads else len(self._kept)
+        found = find_job(runner, job) if self._is_taken_over else None
+        return StepMemory(found or runner.submit(job), spec, first)
+
+    def _pursue(self, trial: Trial, step: Step, known: StepMemory) -> Pursuit:
+        """
+        Return what follows the job of *step*; from now on, `cancel` ends it.
+        """
+        runner = create_runner(known.runner)
+        self._guard(runner, known.handle)
+
+        def measured(fresh: Sequence[Measurement], goes_on: bool) -> None:  # noqa: FBT001
+            self._keep(trial, fresh)
+            if goes_on:
+                self._end_if(self._watch.measured(fresh) if self._watch else None)
+
+        if self._collector is None:
+            raise RuntimeError("nothing would read what the job measures")
+        return Pursuit(
+            runner,
+            known.handle,
+            collector=self._collector,
+            signs=self._signs,
+            shown=self._shown(step),
+            measured=measured,
+        )
+
+    def _shown(self, step: Step) -> Shown:
+        name, memory = self._log_name, self._known
+        if name is None:
+            return Shown(self._log)
+        before = memory.shown(step.name, name)
+        return Shown(self._log, before, lambda count: memory.keep_shown(step.name, name, count))
+
+    def _look(self, pursuit: Pursuit, seconds: float) -> bool:
+        """
+        Read what is new; end the job where it is time; return whether it has ended.
+        """
+        done = pursuit.poll(seconds)
+        if not done:
+            self._end_if(self._watch.look() if self._watch else None)
+        return done
+
+    def _ended(self, trial: Trial, step: Step, pursuit: Pursuit) -> Outcome | _End:
+        """
+        Return what the end of a step's job means.
+        """
+        result = pursuit.runner.result(pursuit.handle)
         well = result.ok and self._signs.infeasible is None
-        if not well or step is self.study.blueprint.trial.steps[-1]:
+        collector = self._collector
+        if collector and (not well or step is self.study.blueprint.trial.steps[-1]):
             self._keep(trial, collector.finish(time.time()))
         if well:
-            return None
+            self._note_end(step, collector.notes if collector else ())
+            return _End.WELL
         if result.cancelled and self._called_off is not None:
-            return self._ended_early(self._called_off, self._kept)
+            return self._ended_early(self._called_off)
         return self._signs.outcome(result, self._kept)
 
-    def _ended_early(self, told: Outcome, measurements: Sequence[Measurement]) -> Outcome:
-        if self._completes:
-            judged = judge(self.study.blueprint.objectives, measurements)
-            if judged.state is TrialState.COMPLETE:
-                return replace(judged, reason=told.reason)
-        return replace(told, metrics=final_metrics(measurements))
+    def _note_end(self, step: Step, notes: Sequence[str]) -> None:
+        if step is self.study.blueprint.trial.steps[-1]:
+            return  # the trial's outcome tells it
+        known = self._known.step(step.name)
+        if known is not None:
+            self._known.keep_step(step.name, replace(known, ended=True, notes=tuple(notes)))
 
-    def _prepare(self, trial: Trial, step: Step, folder: Path) -> tuple[Job, Runner]:
-        blueprint = self.study.blueprint
-        place = blueprint.resource and blueprint.resource.placement(trial.resource)
-        spec = (place and place.runner) or step.runner or blueprint.trial.runner
+    def _prepare(self, trial: Trial, step: Step, folder: Path) -> tuple[Job, RunnerSpec]:
+        spec = runner_spec(self.study.blueprint, trial, step)
         job = build_job(
-            blueprint,
+            self.study.blueprint,
             trial,
             step,
             study=self.study.name,
@@ -275,60 +351,28 @@ class TrialRun:
             shared=study_folder(self._artifacts, self.study.name),
             parent=self._parent_checkpoint(trial),
         )
-        return job, create_runner(spec)
+        return job, spec
 
-    def _parent_checkpoint(self, trial: Trial) -> Path | None:
+    def _end_older(self, trial: Trial) -> None:
         """
-        Return where the trial that this one resumes left its checkpoint.
+        End what older attempts that nobody saw end left running.
         """
-        if trial.parent is None:
-            return None
-        parent = self.study.record().trials[trial.parent]
-        folder = trial_folder(self._artifacts, self.study.name, parent) / "checkpoint"
-        if not folder.is_dir():
-            self._log(f"the checkpoint of trial {trial.parent} is not on this machine: {folder}")
-        return folder
+        for attempt in self.study.storage.attempts(self.study.name, trial.number):
+            if attempt.attempt < trial.attempt and attempt.outcome is None:
+                for known in steps_of(attempt).values():
+                    _cancel(known)
 
-    def _follow(self, trial: Trial, runner: Runner, handle: str, collector: Collector) -> None:
-        """
-        Read the job's output to its end, and keep what is measured.
-        """
-        fresh: list[Measurement] = []
-        cursor, flushed, busy, done = 0, -math.inf, 0, False
-        while not done:
-            # Asked before the output is read: what is written between the two
-            # would be lost the other way round.
-            done = runner.wait(handle, _WAIT_S, since=cursor) in ENDED
-            before = cursor
-            for lines, cursor in pages(runner, handle, before):  # noqa: B007 - the last stays
-                for line in lines:
-                    self._log(line)
-                self._signs.feed(lines)
-                fresh += collector.feed(lines, time.time())
-            if fresh and (done or time.monotonic() - flushed >= _FLUSH_S):
-                self._keep(trial, fresh)
-                if not done:
-                    self._end_if(self._watch.measured(fresh) if self._watch else None)
-                fresh, flushed = [], time.monotonic()
-            busy = busy + 1 if cursor != before else 0
-            if not done:
-                self._end_if(self._watch.look() if self._watch else None)
-                time.sleep(min(_PACE_S, busy * 0.001))
 
-    def _end_if(self, verdict: Verdict | None) -> None:
-        """
-        End the job where there is a reason to; what it still prints is read afterwards.
-        """
-        if verdict is None or self._called_off is not None:
-            return
-        self._log(f"ending the trial: {verdict.reason}")
-        state = TrialState.COMPLETE if verdict.reached else TrialState.PRUNED
-        self.cancel(verdict.reason, state=state)
+def _cancel(known: StepMemory) -> None:
+    """
+    End the job of a step, if that can be done from this machine.
 
-    def _keep(self, trial: Trial, fresh: Sequence[Measurement]) -> None:
-        if not fresh:
-            return
-        self.study.measure(trial.number, fresh, attempt=trial.attempt, first=len(self._kept))
-        self._kept += fresh
-        for measurement in fresh:
-            self._on_measurement(measurement)
+    Raises:
+        TrialError: If it runs elsewhere and could not be ended: the new attempt
+            must not run beside it.
+    """
+    try:
+        create_runner(known.runner).cancel(known.handle)
+    except (TrialError, ValueError):
+        if is_remote(known.runner):
+            raise

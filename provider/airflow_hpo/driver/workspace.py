@@ -65,6 +65,13 @@ class Follower:
         write_text(folder / _FOLLOWER, json.dumps(asdict(known)) + "\n")
 
     @classmethod
+    def hand_over(cls, folder: Path, key: str) -> None:
+        """
+        Note in *folder* that the attempt called *key* is left to some other process.
+        """
+        write_text(folder / _FOLLOWER, json.dumps(asdict(cls(key, "", 0, 0))) + "\n")
+
+    @classmethod
     def read(cls, folder: Path) -> Follower | None:
         """
         Return who is noted in *folder*; `None` if nobody is.
@@ -77,6 +84,8 @@ class Follower:
     def is_gone(self) -> bool:
         """
         Return whether it ran on this machine and does no more.
+
+        Of one that an attempt was left to nobody knows the machine.
         """
         return self.host == this_host() and not is_alive(self.pid, self.started)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_hpo.driver.attempt import AttemptRun
     from airflow_hpo.model.record import Attempt
     from airflow_hpo.model.trial import Trial
     from airflow_hpo.operators.function import InnerTask
@@ -84,7 +85,7 @@ class TrialOperator(StudyOperator):
         self.python_callable = python_callable
         self.op_kwargs = op_kwargs
         self.inner = inner
-        self._trial_run: TrialRun | None = None
+        self._trial_run: AttemptRun | None = None
         self._function_call: FunctionCall | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -113,7 +114,7 @@ class TrialOperator(StudyOperator):
         if self._function_call is not None:
             self._function_call.cancel()
 
-    def _attempt(self, study: Study, context: Context, **options: Any) -> TrialRun:  # noqa: ANN401
+    def _attempt(self, study: Study, context: Context, **options: Any) -> AttemptRun:  # noqa: ANN401
         """
         Return the attempt that belongs to this try, of a command or of a function.
         """

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow_hpo.model.blueprint import RunnerSpec
     from airflow_hpo.runners.base import Runner
 
-__all__ = ["PLANNED", "RUNNERS", "create_runner"]
+__all__ = ["PLANNED", "RUNNERS", "create_runner", "is_remote"]
 
 RUNNERS = Table(
     kind="runner",
@@ -25,6 +25,16 @@ RUNNERS = Table(
 
 # Names of the native dialect whose runners are not built yet.
 PLANNED = frozenset({"docker", "kubernetes", "aws_batch"})
+
+
+def is_remote(spec: RunnerSpec) -> bool:
+    """
+    Return whether the jobs of *spec*'s runner run elsewhere than the task that submits them.
+
+    Such a task need not wait for its job, and whoever comes after it may go on
+    with the job. A runner says so by ``is_remote = True`` on its class.
+    """
+    return bool(getattr(RUNNERS.load(spec.name), "is_remote", False))
 
 
 def create_runner(spec: RunnerSpec) -> Runner:

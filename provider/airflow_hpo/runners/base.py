@@ -8,6 +8,8 @@ What a runner is: it takes a job somewhere, and tells how it goes.
 * `logs` may be called at any time, also after the end, and loses no line. One
   call returns a page of bounded size: call again until the cursor stays, as
   `pages` does.
+* A runner whose jobs run on other machines than the one that submitted them has
+  ``is_remote = True``: tasks may then leave their jobs to Airflow's triggerer.
 * `cancel` asks, waits ``grace_s``, then kills; what the job started goes with
   it. Cancelling what has ended is a no-op.
 """
