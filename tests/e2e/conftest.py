@@ -18,7 +18,7 @@ _HERE = Path(__file__).parent
 _ROOT = _HERE.parents[1]
 _RUN_TIMEOUT_S = 300
 
-collect_ignore = ["crash_dags", "dags"]
+collect_ignore = ["celery_dags", "crash_dags", "dags"]
 if importlib.util.find_spec("airflow") is None:
     collect_ignore_glob = ["test_*"]
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from airflow_hpo.testing.family import MARK
+from airflow_hpo.testing.keeper import environment, keep
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -35,17 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["PostgresServer", "PostgresUnavailableError"]
 
 _START_S = 60
-
-# Runs the server until its own standard input ends. That happens when we close
-# it, and also when we are killed: no server is ever left behind.
-_KEEPER = """
-log=$1; shift
-"$@" </dev/null >>"$log" 2>&1 &
-server=$!
-cat >/dev/null
-kill -INT "$server" 2>/dev/null && wait "$server"
-[ -e "${log%/*}/stays" ] || rm -rf "${log%/*}"
-"""
 
 # Fast rather than safe from power cuts.
 _SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
@@ -125,14 +114,7 @@ class PostgresServer:
             *("-D", str(self.folder / "data"), "-k", str(self.folder), "-h", ""),
         ]
         settings = [word for setting in self._settings for word in ("-c", setting)]
-        keeper = self._keeper = subprocess.Popen(  # noqa: S603 - our own script and binaries
-            ["/bin/sh", "-c", _KEEPER, "sh", str(log), *server, *settings],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-            env=_environment(),
-            cwd=self.folder,
-            **self._account,
-        )
+        keeper = self._keeper = keep([*server, *settings], self.folder, **self._account)
         deadline = time.monotonic() + _START_S
         while refusal := self._refusal():
             alive = keeper.poll() is None and time.monotonic() < deadline
@@ -175,7 +157,7 @@ class PostgresServer:
             capture_output=True,
             text=True,
             check=False,
-            env=_environment(),
+            env=environment(),
             cwd=self.folder,
             **self._account,
         )
@@ -184,13 +166,6 @@ class PostgresServer:
 
     def _remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _environment() -> dict[str, str]:
-    """
-    Return what the server inherits: no other Airflow's mark, which would end it.
-    """
-    return {name: value for name, value in os.environ.items() if name != MARK}
 
 
 def _find_install() -> Path:

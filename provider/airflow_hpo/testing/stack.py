@@ -159,6 +159,13 @@ class Stack(Airflow):
         """
         self.stop()
 
+    @property
+    def commands(self) -> Mapping[str, tuple[str, ...]]:
+        """
+        What it consists of: arguments of ``airflow``, by component, in the order they start in.
+        """
+        return COMPONENTS
+
     def start(self) -> None:
         """
         Migrate the database and start all components; returns once tasks can run.
@@ -172,7 +179,7 @@ class Stack(Airflow):
         self._guard()
         try:
             self._migrate()
-            for component in COMPONENTS:
+            for component in self.commands:
                 self.start_component(component)
                 if component == "api-server":
                     self._wait_for_server()
@@ -237,7 +244,7 @@ class Stack(Airflow):
         Send a signal to *component*, and expect it to end of it.
 
         Args:
-            component: One of `COMPONENTS`.
+            component: One of `commands`.
 
             number: The signal.
 
@@ -265,9 +272,16 @@ class Stack(Airflow):
         old = self._processes.get(component)
         if old is not None and old.poll() is None:
             raise StackError(f"{component} must not be started twice, got pid {old.pid}")
-        self._spawn(component, COMPONENTS[component])
+        self._spawn(component, self.commands[component])
         self._expected_to_run.add(component)
         self._write_state()
+
+    def _own_env(self, component: str) -> Mapping[str, str]:
+        """
+        Return the variables that *component* alone has.
+        """
+        del component
+        return {}
 
     def _migrate(self) -> None:
         process = self._spawn("migrate", ("db", "migrate"))
@@ -302,7 +316,7 @@ class Stack(Airflow):
             process = subprocess.Popen(  # noqa: S603 - this interpreter, our own arguments
                 [sys.executable, "-m", "airflow", *arguments],
                 cwd=self.home,
-                env={**self.env, MARK: self._family.mark(component)},
+                env={**self.env, **self._own_env(component), MARK: self._family.mark(component)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
