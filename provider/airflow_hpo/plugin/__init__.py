@@ -29,3 +29,21 @@ class HpoPlugin(AirflowPlugin):
         from airflow_hpo.plugin import preload
 
         return [preload]
+
+    @property
+    def fastapi_apps(self) -> list[Any]:  # type: ignore[override]
+        """
+        The study page; only the api-server asks for it.
+        """
+        from airflow_hpo.plugin.views import mounts
+
+        return mounts()
+
+    @property
+    def external_views(self) -> list[Any]:  # type: ignore[override]
+        """
+        Where the page stands in the UI: under Browse, on DAGs and on DAG runs.
+        """
+        from airflow_hpo.plugin.views import views
+
+        return views()

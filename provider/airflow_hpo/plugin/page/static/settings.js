@@ -1,0 +1,50 @@
+// The settings tab: what the study runs with, its space, its blueprint.
+
+import { link, runUrl } from "./airflow.js";
+import { copy, h } from "./dom.js";
+import { count, shown } from "./format.js";
+
+export function settings(data) {
+  return [
+    h("section", { class: "card" }, h("h2", {}, "Effective settings"), h("p", { class: "quiet small" }, "Of the latest run: the blueprint with what the trigger form changed."), pairs(data.settings)),
+    h("section", { class: "card" }, h("h2", {}, "Search space"), space(data)),
+    data.runs.length ? h("section", { class: "card" }, h("h2", {}, "Runs"), h("ul", {}, data.runs.map((run) => h("li", {}, link(runUrl(run), `${run.dag}, ${run.run}`), ` – ${count(run.trials, "trial")}`)))) : null,
+    data.source.text ? blueprint(data.source) : null,
+  ];
+}
+
+function pairs(values) {
+  return h(
+    "dl",
+    { class: "pairs" },
+    Object.entries(values).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, Array.isArray(value) ? value.map(shown).join("; ") : shown(value)))),
+  );
+}
+
+function space(data) {
+  const rows = data.space.map((parameter) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, parameter.name),
+      h("td", {}, parameter.kind),
+      h("td", {}, parameter.values ? parameter.values.map(shown).join(", ") : parameter.text),
+      h("td", { class: "quiet" }, Object.entries(parameter.when).map(([name, values]) => `${name} is ${values.map(shown).join(" or ")}`).join(", ")),
+    ),
+  );
+  return [
+    h("div", { class: "scroll" }, h("table", { class: "space" }, h("thead", {}, h("tr", {}, ["parameter", "kind", "values", "only if"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, rows))),
+    data.constraints.length ? h("p", { class: "quiet small" }, `Constraints: ${data.constraints.join("; ")}`) : null,
+  ];
+}
+
+function blueprint(source) {
+  const button = h("button", { type: "button" }, "Copy");
+  button.addEventListener("click", () => copy(source.text, button));
+  return h(
+    "section",
+    { class: "card" },
+    h("div", { class: "cardhead" }, h("h2", {}, `Blueprint (${source.dialect})`), h("div", { class: "controls" }, h("span", { class: "quiet small" }, source.file), button)),
+    h("pre", { class: "code", tabindex: "0" }, source.text),
+  );
+}

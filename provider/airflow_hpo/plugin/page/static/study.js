@@ -1,0 +1,223 @@
+// One study: its head, and what stands in each tab.
+
+import { address, get } from "./api.js";
+import { link, logUrl, runUrl } from "./airflow.js";
+import { Chart, grid, missing } from "./charts.js";
+import { copy, fill, h } from "./dom.js";
+import { count, duration, moment, shown } from "./format.js";
+import { stateBar } from "./list.js";
+import { settings } from "./settings.js";
+import { TrialTable } from "./table.js";
+
+const TABS = [
+  { id: "overview", title: "Overview", charts: ["history", "front", "curves"] },
+  { id: "parameters", title: "Parameters", charts: ["importance", "contour", "parallel", "slice"] },
+  { id: "course", title: "Course", charts: ["timeline", "rungs"] },
+  { id: "trials", title: "Trials", charts: [] },
+  { id: "settings", title: "Settings", charts: [] },
+];
+
+export class StudyPage {
+  constructor(root, name, scope) {
+    this.name = name;
+    this.scope = scope;
+    this.top = h("div");
+    this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Parts of the study" });
+    this.panel = h("div", { role: "tabpanel", tabindex: "-1", id: "panel" });
+    this.charts = new Map();
+    fill(root, this.top, this.tabs, this.panel);
+    window.addEventListener("hashchange", () => this.open());
+  }
+
+  async update() {
+    const data = await get("api/study", { study: this.name });
+    const anew = data !== this.data;
+    this.data = data;
+    if (anew) {
+      this.head();
+      await this.open();
+    }
+    return data;
+  }
+
+  tab() {
+    return TABS.find((tab) => `#${tab.id}` === window.location.hash) ?? TABS[0];
+  }
+
+  /** Show the tab that the address names, and bring what is in it up to date. */
+  async open() {
+    if (!this.data) return;
+    const tab = this.tab();
+    fill(this.tabs, TABS.map((each) => this.tabButton(each, each === tab)));
+    if (this.shown !== tab.id) {
+      this.shown = tab.id;
+      this.panel.setAttribute("aria-labelledby", `tab-${tab.id}`);
+      this.lay(tab);
+    } else {
+      this.refresh(tab);
+    }
+    await Promise.all(this.live(tab).map((part) => part.update()));
+  }
+
+  tabButton(tab, selected) {
+    const move = (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!step) return;
+      const next = TABS[(TABS.indexOf(tab) + step + TABS.length) % TABS.length];
+      window.location.hash = next.id;
+      setTimeout(() => document.getElementById(`tab-${next.id}`)?.focus());
+    };
+    return h(
+      "a",
+      { role: "tab", id: `tab-${tab.id}`, href: `#${tab.id}`, "aria-selected": String(selected), "aria-controls": "panel", tabindex: selected ? "0" : "-1", on: { keydown: move } },
+      tab.title,
+    );
+  }
+
+  live(tab) {
+    const drawn = this.data.install ? [] : this.wanted(tab).map((chart) => this.chart(chart));
+    return tab.id === "trials" ? [this.table] : drawn;
+  }
+
+  wanted(tab) {
+    const known = new Map(this.data.charts.map((chart) => [chart.name, chart]));
+    return tab.charts.filter((name) => known.has(name)).map((name) => known.get(name));
+  }
+
+  lay(tab) {
+    this.refreshers = [];
+    const parts = [];
+    if (tab.id === "overview") parts.push(this.keep(() => bestCard(this.data)));
+    if (tab.id === "trials") {
+      this.table ??= new TrialTable(this.name, this.data);
+      parts.push(this.table.element);
+    }
+    if (tab.id === "settings") parts.push(this.keep(() => settings(this.data)));
+    if (tab.charts.length) parts.push(this.data.install ? missing(this.data.install) : grid(this.wanted(tab).map((chart) => this.chart(chart))));
+    if (tab.id === "course" && this.data.rungs.length) parts.push(this.keep(() => rungTable(this.data.rungs)));
+    fill(this.panel, parts);
+    this.laid = this.layout(tab);
+  }
+
+  layout(tab) {
+    return JSON.stringify([this.wanted(tab), this.data.install, Boolean(this.data.rungs.length)]);
+  }
+
+  keep(make) {
+    const place = h("div", {}, make());
+    this.refreshers.push(() => fill(place, make()));
+    return place;
+  }
+
+  refresh(tab) {
+    if (this.laid !== this.layout(tab)) this.lay(tab);
+    else this.refreshers.forEach((refresher) => refresher());
+  }
+
+  chart(described) {
+    if (!this.charts.has(described.name)) {
+      const chart = new Chart(described, this.name);
+      offer(chart, this.data);
+      this.charts.set(described.name, chart);
+    }
+    return this.charts.get(described.name);
+  }
+
+  head() {
+    const { data } = this;
+    document.title = `${data.study} – study`;
+    const status = data.stop && data.states.running ? "ending" : data.status;
+    const back = this.scope.study_only ? null : h("a", { class: "back", href: address("", { dag_id: this.scope.dag_id, run_id: this.scope.run_id, list: "1" }) }, "‹ Studies");
+    fill(
+      this.top,
+      h("div", { class: "title" }, back, h("h1", {}, data.study), h("span", { class: `pill ${status}`, id: "status" }, status)),
+      data.stop ? h("p", { class: "reason", id: "stop" }, h("b", {}, "Ended: "), data.stop.reason) : null,
+      data.description ? h("p", { class: "quiet" }, data.description) : null,
+      h("div", { class: "facts" }, facts(data)),
+      data.history.map((note) => h("p", { class: "quiet small" }, note)),
+    );
+  }
+}
+
+function fact(name, value, more) {
+  return h("div", { class: "fact" }, h("span", { class: "name" }, name), h("span", { class: "value", title: value.textContent ?? value }, value), more ? h("span", { class: "more" }, more) : null);
+}
+
+function facts(data) {
+  const { best, states, budget, use, actual } = data;
+  const values = best ? Object.entries(best.values) : [];
+  const done = data.trials - (states.running ?? 0) - (states.waiting ?? 0) - (states.paused ?? 0);
+  const [latest] = data.runs;
+  return [
+    ...(values.length ? values.map(([metric, value]) => fact(values.length > 1 ? `best by ${data.objectives[0].metric}: ${metric}` : `best ${metric}`, shown(value), `trial ${best.number}`)) : [fact("best", "–", data.aims.join(", "))]),
+    fact("trials", `${done} / ${budget.trials}`, stateBar(states, data.trials)),
+    fact("running", String(states.running ?? 0), states.waiting ? count(states.waiting, "waiting trial") : `${use.lanes} at a time at most`),
+    fact("wall clock", duration(use.wall_s), `trials: ${duration(actual.trial_time_s)}`),
+    fact("idle", `${Math.round(use.idle_share * 100)} %`, `of ${count(use.lanes, "lane")}`),
+    fact("strategy", data.strategy, `seed ${data.seed}`),
+    latest ? fact("latest run", link(runUrl(latest), latest.run), latest.dag) : fact("begun", moment(data.created), "in a terminal"),
+  ];
+}
+
+function bestCard(data) {
+  const { best } = data;
+  if (!best) {
+    const words = data.states.complete ? "No trial satisfies the constraints on outcomes." : "No trial is complete yet.";
+    return h("section", { class: "card" }, h("h2", {}, "Best parameters"), h("p", { class: "quiet" }, words));
+  }
+  const text = JSON.stringify(best.parameters, null, 2);
+  const button = h("button", { type: "button", id: "copy-best" }, "Copy as JSON");
+  button.addEventListener("click", () => copy(text, button));
+  const yaml = h("button", { type: "button" }, "Copy as a point");
+  yaml.title = "A line for the blueprint's points: tried first in another study";
+  yaml.addEventListener("click", () => copy(`- ${JSON.stringify(best.parameters)}\n`, yaml));
+  return h(
+    "section",
+    { class: "card best" },
+    h("div", { class: "cardhead" }, h("h2", {}, "Best parameters"), h("div", { class: "controls" }, data.best_task ? link(logUrl(data.best_task), `log of trial ${best.number}`) : null, button, yaml)),
+    h("dl", { class: "pairs" }, Object.entries(best.parameters).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { title: String(value) }, shown(value))))),
+    data.front && data.front.length > 1 ? h("p", { class: "quiet small" }, `${data.front.length} trials are on the Pareto front: no other beats them in every objective.`) : null,
+    "feasible" in data ? h("p", { class: "quiet small" }, `${count(data.feasible, "trial")} satisfy ${data.outcome_constraints.join(", ")}.`) : null,
+  );
+}
+
+function rungTable(rungs) {
+  const several = rungs.some((rung) => rung.iteration);
+  const names = [...(several ? ["iteration"] : []), "bracket", "rung", "resource", "planned", "trials", "ended", "promoted"];
+  return h(
+    "section",
+    { class: "card" },
+    h("h2", {}, "Rungs, planned and run"),
+    h(
+      "div",
+      { class: "scroll" },
+      h(
+        "table",
+        { class: "rungs" },
+        h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col" }, name)))),
+        h("tbody", {}, rungs.map((rung) => h("tr", {}, names.map((name) => h("td", { class: "number" }, shown(rung[name]) || "–"))))),
+      ),
+    ),
+  );
+}
+
+/** Add what can be chosen of a chart. */
+function offer(chart, data) {
+  const objectives = data.objectives.map((objective, place) => ({ value: String(place), text: objective.metric }));
+  if (objectives.length > 1 && !["front", "timeline", "rungs"].includes(chart.name)) {
+    chart.choose("of", objectives, (value) => ({ objective: value }));
+  }
+  const names = data.tunable.map((name) => ({ value: name, text: name }));
+  if (chart.name === "contour" && names.length > 1) {
+    const pair = [names[0].value, names[1].value];
+    const pick = (place) => (value) => {
+      pair[place] = value;
+      return { params: pair[0] === pair[1] ? [] : [...pair] };
+    };
+    chart.choose("over", names, pick(0));
+    chart.choose("and", names, pick(1), { selected: 1 });
+  }
+  if (chart.name === "slice" && names.length > 8) {
+    chart.choose("parameters", [{ value: "", text: "the first eight" }, ...names], (value) => ({ params: value ? [value] : [] }));
+  }
+}
