@@ -56,7 +56,7 @@ class TestRun:
         assert "ended: all 4 trials of the budget have ended" in lines
         assert "4 trials: 4 complete" in lines
         report = Path(lines[-1].removeprefix("report: "))
-        assert report == tmp_path / "home" / "hpo" / "studies" / "digits" / "summary.md"
+        assert report == tmp_path / "home" / "hpo" / "studies" / "digits" / "report.html"
         assert report.is_file()
         assert [trial.state for trial in hpo.trials("digits")] == [TrialState.COMPLETE] * 4
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
 from pathlib import Path
@@ -151,11 +152,13 @@ class TestStudies:
 
     def test_report(self, hpo):
         """
-        The report's four files are written where they are wanted.
+        The report's files are written where they are wanted.
         """
         paths = hpo.json("report", "digits", "-o", "out")
 
-        assert set(paths) == {"summary", "markdown", "trials_csv", "trials_json"}
+        parquet = {"trials_parquet"} if importlib.util.find_spec("pyarrow") else set()
+        expected = {"summary", "markdown", "html", "trials_csv", "trials_json"}
+        assert set(paths) == expected | parquet
         assert all(Path(path).is_file() for path in paths.values())
         assert hpo("report", "digits", "-o", "out").stdout.splitlines() == list(paths.values())
 

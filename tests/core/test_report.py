@@ -253,7 +253,7 @@ class TestFiles:
     Files that appear whole.
     """
 
-    def test_report_has_four_files(self, tmp_path):
+    def test_report_has_its_files(self, tmp_path):
         """
         Summary and trials, for people and for programs, with types kept.
         """
@@ -269,10 +269,12 @@ class TestFiles:
         assert "größer als ∞" in files.trials_csv.read_text("utf-8")
         assert "Best: trial 0 with accuracy = 0.75." in files.markdown.read_text("utf-8")
         assert sorted(path.name for path in files.summary.parent.iterdir()) == [
+            "report.html",
             "summary.json",
             "summary.md",
             "trials.csv",
             "trials.json",
+            *(["trials.parquet"] if files.trials_parquet else []),
         ]
 
     def test_writing_again_replaces(self, tmp_path):
@@ -283,7 +285,7 @@ class TestFiles:
         files = write_report(record(BEST, FAILED), BLUEPRINT, tmp_path)
 
         assert len(json.loads(files.trials_json.read_text("utf-8"))) == 2
-        assert len(list(tmp_path.iterdir())) == 4
+        assert len(list(tmp_path.iterdir())) == (6 if files.trials_parquet else 5)
 
     def test_json_is_json_for_any_reader(self):
         """

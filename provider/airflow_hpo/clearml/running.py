@@ -23,7 +23,7 @@ from airflow_hpo.clearml.results import (
 from airflow_hpo.cli.display import Silence
 from airflow_hpo.cli.session import Session
 from airflow_hpo.driver import study_folder
-from airflow_hpo.report import write_report
+from airflow_hpo.report import report_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -226,4 +226,4 @@ class Running:
 
     def _write(self) -> None:
         folder = study_folder(self._artifacts, self.study.name)
-        write_report(self.study.record(), self.study.blueprint, folder)
+        report_on(self.study, folder)

@@ -197,20 +197,23 @@ def _report(
     output: FormatOption = Format.TEXT,
 ) -> None:
     """
-    Write a study's report: a summary, and every trial as CSV and JSON.
+    Write a study's report: a page with charts, a summary, and every trial.
+
+    The page, report.html, needs no other file, no server and no network. Charts
+    are in it where Plotly is installed, trials.parquet is there where pyarrow is.
     """
     from dataclasses import asdict
 
     from airflow_hpo.driver import study_folder
-    from airflow_hpo.report import write_report
+    from airflow_hpo.report import report_on
 
     opened = open_study(storage, study)
     target = folder or study_folder(artifacts_folder(artifacts), study)
     try:
-        files = write_report(opened.record(), opened.blueprint, target)
+        files = report_on(opened, target)
     except OSError as error:
         refuse(f"{target} cannot be written to: {error.strerror}")
-    paths = {name: str(path) for name, path in asdict(files).items()}
+    paths = {name: str(path) for name, path in asdict(files).items() if path is not None}
     if output is Format.JSON:
         show_json(paths)
         return

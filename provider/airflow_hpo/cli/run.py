@@ -228,11 +228,11 @@ def _conclude(session: Session, artifacts: Path, *, output: Format, again: str) 
     Write the report, show how it ended, and return the exit code.
     """
     from airflow_hpo.driver import study_folder
-    from airflow_hpo.report import summarise, write_report
+    from airflow_hpo.report import report_on, summarise
 
     study = session.study
     record = study.record()
-    files = write_report(record, study.blueprint, study_folder(artifacts, study.name))
+    files = report_on(study, study_folder(artifacts, study.name))
     summary = summarise(record, study.blueprint)
     if output is Format.JSON:
         show_json(summary | {"interrupted": session.interrupted, "report": str(files.summary)})
@@ -262,7 +262,7 @@ def _show(summary: Mapping[str, Any], files: ReportFiles, session: Session) -> N
         width = max((len(name) for name in best["parameters"]), default=0)
         for name, value in best["parameters"].items():
             say(f"    {name:<{width}}  {shown_value(value)}")
-    say(f"report: {files.markdown}")
+    say(f"report: {files.html}")
 
 
 def _unfinished(session: Session) -> str:

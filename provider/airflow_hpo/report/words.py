@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from airflow_hpo.model.values import Value
 
-__all__ = ["shown_volume", "summary_markdown"]
+__all__ = ["plan_rows", "shown_volume", "summary_markdown"]
 
 
 def summary_markdown(summary: Mapping[str, Any]) -> str:
@@ -45,8 +45,14 @@ def summary_markdown(summary: Mapping[str, Any]) -> str:
 
 
 def _plan_lines(summary: Mapping[str, Any]) -> list[str]:
+    rows = plan_rows(summary)
+    head = ["", "| | planned at most | actual |", "|---|---|---|"]
+    return [*head, *map(_row, rows)] if rows else []
+
+
+def plan_rows(summary: Mapping[str, Any]) -> list[list[str]]:
     """
-    Return planned beside actual as a table; nothing for a study without a plan.
+    Return planned beside actual, a row a number; nothing for a study without a plan.
     """
     planned, done = summary["planned"], summary["actual"]
     if not planned.get("trials"):
@@ -68,12 +74,7 @@ def _plan_lines(summary: Mapping[str, Any]) -> list[str]:
         for key in ("total_resource", "full_trials", "peak_parallelism")
         if key in planned  # an earlier version's plan may lack it
     ]
-    return [
-        "",
-        "| | planned at most | actual |",
-        "|---|---|---|",
-        *(_row([str(cell) for cell in row]) for row in rows),
-    ]
+    return [[str(cell) for cell in row] for row in rows]
 
 
 def _front_lines(front: Sequence[Mapping[str, Any]], volume: Mapping[str, Any]) -> list[str]:
