@@ -240,7 +240,7 @@ def _trial(trial: TrialSpec) -> dict[str, Any]:
     data |= {
         name: value
         for name, value in _changed(trial, default).items()
-        if name in {"environment", "workdir", "on_failure", "until"}
+        if name in {"environment", "workdir", "on_failure", "until", "reuse", "deferrable"}
     }
     if trial.platform is not None:
         data["platform"] = _chosen(trial.platform.name, trial.platform.options)

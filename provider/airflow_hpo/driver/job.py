@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_hpo.model.trial import Trial
     from airflow_hpo.model.values import Value
 
-__all__ = ["build_job", "trial_label"]
+__all__ = ["build_job", "scene_of", "trial_label"]
 
 # Values in labels are cut to this many characters.
 _LABEL_VALUE = 16
@@ -93,13 +93,17 @@ def build_job(
 
         TrialFailedError: If that cannot be had now.
     """
-    values, workdir = _values(blueprint, trial), _workdir(blueprint)
-    scene = Scene(
+    workdir = _workdir(blueprint)
+    scene = scene_of(
+        blueprint,
+        trial,
+        step,
         study=study,
         trial=trial.number,
         attempt=trial.attempt,
         step=step.name,
         configuration=values,
+    values = scene.configuration
         workspace=workspace,
         shared=shared or workspace,
         workdir=Path(workdir) if workdir else workspace,
@@ -123,6 +127,36 @@ def build_job(
         grace_s=blueprint.trial.grace_s,
         options=dict(options),
         gpus=_gpus(blueprint, trial, step),
+def scene_of(
+    blueprint: Blueprint,
+    trial: Trial,
+    step: Step,
+    *,
+    study: str,
+    workspace: Path,
+    shared: Path,
+    parent: Path | None = None,
+) -> Scene:
+    """
+    Return what is known of the job of one step of *trial*; arguments as in `build_job`.
+
+    Raises:
+        TrialInvalidError: If the folder that the command starts in is missing.
+    """
+    workdir = _workdir(blueprint)
+    return Scene(
+        study=study,
+        trial=trial.number,
+        attempt=trial.attempt,
+        step=step.name,
+        configuration=_values(blueprint, trial),
+        workspace=workspace,
+        shared=shared,
+        workdir=Path(workdir) if workdir else workspace,
+        parent=parent,
+    )
+
+
         token=str(trial.started),
     )
 

@@ -149,6 +149,18 @@ class Memory:
     def called_off(self, called: CallOff) -> None:
         self._keep("called_off", [called.state.value, called.reason, called.completes])
 
+    @property
+    def identity(self) -> str | None:
+        """
+        What the attempt does, where that may be of use to others.
+        """
+        known = self._data.get("identity")
+        return None if known is None else str(known)
+
+    @identity.setter
+    def identity(self, identity: str) -> None:
+        self._keep("identity", identity)
+
     def step(self, name: str) -> StepMemory | None:
         """
         Return what is known of a step; `None` if its job was not handed in yet.

@@ -20,6 +20,7 @@ from airflow_hpo.driver.jobs import find_job, runner_spec
 from airflow_hpo.driver.memory import Memory, StepMemory, steps_of
 from airflow_hpo.driver.once import Turn
 from airflow_hpo.driver.pursuit import WAIT_S, Pursuit, Shown
+from airflow_hpo.driver.reuse import take_over
 from airflow_hpo.driver.workspace import Follower, claim_folder, study_folder, trial_folder
 from airflow_hpo.errors import TrialError, TrialInvalidError
 from airflow_hpo.metrics import create_collector, judge
@@ -203,6 +204,9 @@ class TrialRun(AttemptRun):
         except ValueError as error:  # an option that does not fit
             raise TrialInvalidError(str(error)) from error
 
+        taken_over = self._earlier(trial, folder)
+        if taken_over is not None:
+            return taken_over
     def _remember(self, trial: Trial, known: StepMemory | None) -> None:
         """
         Fetch what steps before this one measured, unless this process saw it itself.
@@ -219,6 +223,18 @@ class TrialRun(AttemptRun):
         measured = storage.measurements(name, trial.number, attempt=trial.attempt)
         self._kept = list(measured if known is None else measured[: known.first])
         if self._kept and self._watch is not None:
+    def _earlier(self, trial: Trial, folder: Path) -> Outcome | None:
+        """
+        Return what an earlier trial came to that did the very same, where that counts.
+        """
+        shared = study_folder(self._artifacts, self.study.name)
+        known, log = self._known, self._log
+        found = take_over(self.study, trial, known, folder=folder, shared=shared, log=log)
+        if found is None:
+            return None
+        self._keep(trial, found.measurements)
+        return replace(self._judged(), reason=found.reason)
+
             self._watch.measured(self._kept)
 
     def _once(self, trial: Trial, step: Step, folder: Path) -> Outcome | _End:

@@ -378,6 +378,15 @@ class TrialSpec(Document):
             raise ValueError(f"step names must be unique, got {', '.join(twice)} twice")
         return steps
 
+        reuse:
+            Whether a trial takes over the result that the same code, command,
+            parameters and input files had earlier, in whichever study, and is
+            not run.
+
+        deferrable:
+            Whether its task leaves jobs to Airflow's triggerer; `None` for
+            what Airflow's settings say, of jobs that run elsewhere.
+
 
 class DagSpec(Document):
     """
@@ -391,6 +400,8 @@ class DagSpec(Document):
         start_date: ISO 8601; needed by schedules that look back.
 
         catchup: Whether missed intervals are made up for.
+    reuse: bool = False
+    deferrable: bool | None = None
 
         tags: Shown in the UI, beside ``hpo``.
 

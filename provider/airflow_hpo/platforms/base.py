@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from airflow_hpo.model.base import Document
-from airflow_hpo.model.values import Configuration
+from airflow_hpo.model.values import Configuration, Value
 
-__all__ = ["Platform", "PlatformOptions", "Scene"]
+__all__ = ["Fingerprinted", "Platform", "PlatformOptions", "Scene"]
 
 
 class PlatformOptions(Document):
@@ -81,4 +81,21 @@ class Platform(Protocol):
             TrialInvalidError: If it never can be had.
 
             TrialFailedError: If it cannot be had now.
+        """
+
+
+@runtime_checkable
+class Fingerprinted(Protocol):
+    """
+    A platform that knows files, besides those where commands start, that a result depends on.
+    """
+
+    def fingerprint(self, scene: Scene) -> Value:
+        """
+        Return what is the same for two jobs exactly if those files are.
+
+        Raises:
+            TrialInvalidError: If a file never can be had.
+
+            TrialFailedError: If one cannot be had now.
         """

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airflow_hpo.model.values import Value
     from airflow_hpo.platforms.base import Scene
 
-__all__ = ["SCHEMES", "InputFile", "InputSpec", "fetch", "scheme_of"]
+__all__ = ["SCHEMES", "InputFile", "InputSpec", "checksums", "digest_of", "fetch", "scheme_of"]
 
 SCHEMES = ("file", "http", "https", "s3")
 """Where files can be fetched from; an address without a scheme is a path."""
@@ -122,6 +122,42 @@ def fetch(
                 )
             found[name] = InputFile(name, _linked(folder, name, source), address)
     return tuple(found.values())
+
+
+def checksums(
+    spec: InputSpec, *, values: Mapping[str, Value], scene: Scene
+) -> list[tuple[str, str]]:
+    """
+    Return the name and the SHA-256 of each file of *spec*, for which it may be fetched.
+
+    Args:
+        spec: Which files.
+
+        values: Of parameters, for addresses that hold some.
+
+        scene: Of the job that would read them.
+
+    Raises:
+        TrialInvalidError: If a file does not exist.
+
+        TrialFailedError: If a server cannot be reached.
+    """
+    found = []
+    for uri in spec.uris:
+        for name, source in _sources(_filled(uri, values), spec.keep_directories, scene):
+            with source.open("rb") as file:
+                found.append((spec.filename or name, digest_of(file)))
+    return found
+
+
+def digest_of(file: IO[bytes]) -> str:
+    """
+    Return the SHA-256 of what is left to read of *file*.
+    """
+    found = sha256()
+    while chunk := file.read(1 << 20):
+        found.update(chunk)
+    return found.hexdigest()
 
 
 def _filled(uri: str, values: Mapping[str, Value]) -> str:

@@ -15,12 +15,13 @@ import yaml
 from pydantic import Field
 
 from airflow_hpo.platforms.base import PlatformOptions
-from airflow_hpo.platforms.fetching import InputSpec, fetch
+from airflow_hpo.platforms.fetching import InputSpec, checksums, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from airflow_hpo.model.values import Value
     from airflow_hpo.platforms.base import Scene
     from airflow_hpo.platforms.fetching import InputFile
 
@@ -87,6 +88,16 @@ class ValohaiPlatform:
             "VH_TASK_ID": execution["valohai.task-id"],
             "VH_PROJECT_ID": execution["valohai.project-id"],
         }
+
+    def fingerprint(self, scene: Scene) -> Value:
+        """
+        Return the checksums of all input files, and the parameters beside the space's.
+        """
+        values = {**self._options.parameters, **scene.configuration}
+        inputs = {
+            spec.name: checksums(spec, values=values, scene=scene) for spec in self._options.inputs
+        }
+        return {"inputs": inputs, "parameters": self._options.parameters}
 
     def _execution(self, scene: Scene) -> dict[str, Any]:
         """

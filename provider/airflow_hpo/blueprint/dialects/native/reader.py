@@ -229,8 +229,8 @@ def _with_options(item: str | Mapping[str, Any], key: str) -> dict[str, Any]:
     return {**named, "options": {**own, **item.get("options", {})}}
 
 
-_STEP_FIELDS = ("template", "gpus", "pool", "pool_slots", "queue", "executor", "priority_weight")
-_TRIAL_FIELDS = ("environment", "workdir", "on_failure", "until")
+_STEP_FIELDS = ("template", "gpus", *TASK_OPTIONS)
+_TRIAL_FIELDS = ("environment", "workdir", "on_failure", "until", "reuse", "deferrable")
 _TIMES = {"timeout": "timeout_s", "grace": "grace_s"}
 
 

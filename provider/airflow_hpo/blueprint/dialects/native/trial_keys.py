@@ -192,6 +192,10 @@ TRIAL = Record(
     main="command",
     together={"not": {"required": ["command", "steps"]}},
 )
+        "reuse": Key(
+            Flag(), "Whether results that the same code had with the same values are taken over."
+        ),
+        "deferrable": Key(Flag(), "Whether jobs are left to Airflow's triggerer while they run."),
 
 DAG = Record(
     {

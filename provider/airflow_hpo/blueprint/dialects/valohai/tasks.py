@@ -116,6 +116,8 @@ def read_task(task: Item, step: Item, note: Item | None, problems: Problems) -> 
         draft.stop = {} if rule is None else {0: rule}
     fillings = axes.fillings(declared)
     draft.trial = trial_of(step, fillings, note=note, on_failure=on_failure, problems=problems)
+    if draft.trial is not None and task.keys.get("reuse-children"):
+        draft.trial = draft.trial.model_copy(update={"reuse": True})
     return draft
 
 
@@ -130,9 +132,6 @@ def _warn_of_keys(at: _Reading) -> None:
     if at.type != _BAYESIAN and "engine" in keys:
         message = "only makes sense for Bayesian TPE tasks and has no effect"
         at.problems.warn((*path, "engine"), message, at_key=True)
-    if keys.get("reuse-children"):
-        message = "taking over earlier executions is not supported yet: each is run"
-        at.problems.warn((*path, "reuse-children"), message, at_key=True)
 
 
 def _configurations(

@@ -124,6 +124,7 @@ def _task(blueprint: Blueprint, columns: list[Column], losses: Losses) -> dict[s
         **_counts(blueprint, kind=kind["type"]),
         "on-child-error": _ON_CHILD_ERROR[blueprint.trial.on_failure],
         "stop-condition": _condition(blueprint.stop, losses),
+        "reuse-children": blueprint.trial.reuse or None,
     }
     if slug(name) != blueprint.name:
         losses.say("name", f"a task's name becomes {slug(name)}")

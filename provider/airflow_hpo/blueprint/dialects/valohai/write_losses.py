@@ -38,6 +38,7 @@ _TOLD = {
         "on_failure",
         "platform",
         "until",
+        "reuse",
     },
     "step": {"name", "command", "template"},
 }
