@@ -99,16 +99,11 @@ def build_job(
         trial,
         step,
         study=study,
-        trial=trial.number,
-        attempt=trial.attempt,
-        step=step.name,
-        configuration=values,
-    values = scene.configuration
         workspace=workspace,
         shared=shared or workspace,
-        workdir=Path(workdir) if workdir else workspace,
         parent=parent,
     )
+    values = scene.configuration
     return Job(
         study=study,
         trial=trial.number,
@@ -127,6 +122,10 @@ def build_job(
         grace_s=blueprint.trial.grace_s,
         options=dict(options),
         gpus=_gpus(blueprint, trial, step),
+        token=str(trial.started),
+    )
+
+
 def scene_of(
     blueprint: Blueprint,
     trial: Trial,
@@ -154,10 +153,6 @@ def scene_of(
         shared=shared,
         workdir=Path(workdir) if workdir else workspace,
         parent=parent,
-    )
-
-
-        token=str(trial.started),
     )
 
 
