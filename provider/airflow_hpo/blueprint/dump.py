@@ -14,6 +14,7 @@ from airflow_hpo.model.blueprint import (
     Placement,
     Step,
     StrategySpec,
+    TaskSpec,
     TrialSpec,
 )
 from airflow_hpo.model.distribution import Categorical, Constant, Float, Int
@@ -67,7 +68,7 @@ def dump(blueprint: Blueprint) -> str:
         "resource": None if blueprint.resource is None else _resource(blueprint.resource),
         "trial": Block(_trial(blueprint.trial)),
         "callbacks": _callbacks(blueprint.callbacks),
-        "dag": _changed(blueprint.dag, DagSpec()),
+        "dag": _dag(blueprint.dag),
     }
     if not blueprint.space.parameters:
         data["space"] = {}
@@ -178,6 +179,13 @@ def _budget(budget: Budget) -> dict[str, Any]:
         data["failures"] = show_share(budget.failure_share)
     if budget.identical_failures is not None:
         data["identical_failures"] = budget.identical_failures
+    return data
+
+
+def _dag(dag: DagSpec) -> dict[str, Any]:
+    data = _changed(dag, DagSpec())
+    if "tasks" in data:
+        data["tasks"] = _changed(dag.tasks, TaskSpec())
     return data
 
 

@@ -110,6 +110,7 @@ def build_job(
         attempt=trial.attempt,
         step=step.name,
         workspace=str(workspace),
+        folders=() if shared is None else (str(shared),),
         workdir=workdir,
         command=parse_command(step).render(values),
         configuration=values,

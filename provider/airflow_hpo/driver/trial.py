@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 from airflow_hpo.driver.attempt import AttemptRun
 from airflow_hpo.driver.job import build_job
 from airflow_hpo.driver.jobs import find_job, runner_spec
-from airflow_hpo.driver.memory import Memory, StepMemory, steps_of
+from airflow_hpo.driver.memory import CallOff, Memory, StepMemory, steps_of
 from airflow_hpo.driver.once import Turn
 from airflow_hpo.driver.pursuit import WAIT_S, Pursuit, Shown
 from airflow_hpo.driver.reuse import take_over
 from airflow_hpo.driver.workspace import Follower, claim_folder, study_folder, trial_folder
 from airflow_hpo.errors import TrialError, TrialInvalidError
 from airflow_hpo.metrics import create_collector, judge
+from airflow_hpo.model.trial import TrialState
 from airflow_hpo.runners import create_runner, is_remote
 from airflow_hpo.runners.base import ENDED
 
@@ -91,6 +92,7 @@ class TrialRun(AttemptRun):
         self._leaves: Callable[[RunnerSpec], bool] = lambda _: False
         self._collector: Collector | None = None
         self._has_seen = False
+        self._handed_in: dict[str, Any] = {}
         self._taken_up: tuple[Trial, Step, Pursuit] | None = None
 
     def submit(self, leaves: Callable[[RunnerSpec], bool]) -> Trial | None:
@@ -150,6 +152,39 @@ class TrialRun(AttemptRun):
             return self.study.record().trials[trial.number]
         return None if isinstance(outcome, _End) else self._tell(trial, outcome)
 
+    def give_up(self, reason: str) -> Trial:
+        """
+        End the job that was left running, and tell the attempt as the machine's failure.
+
+        A job that ended by itself before counts as it ended.
+        """
+        if not self.take_up():
+            trial = self.study.record().trials[self.number]
+            if self._trial is None or trial.is_final:
+                return trial
+            outcome = CallOff.of(reason, TrialState.FAILED).outcome()
+            return self.study.tell(self.number, outcome, attempt=self._trial.attempt)
+        self.cancel(reason)
+        _, _, pursuit = self._taken
+        while not self.poll():
+            pursuit.rest()
+        return self.conclude() or self.give_up(reason)
+
+    @property
+    def age(self) -> float:
+        """
+        How long ago the attempt began, in seconds.
+        """
+        began = None if self._trial is None else self._trial.started
+        return 0.0 if began is None else max(0.0, time.time() - began)
+
+    @property
+    def job(self) -> dict[str, Any]:
+        """
+        The job that was handed in last, JSON-compatible.
+        """
+        return dict(self._handed_in)
+
     @property
     def _taken(self) -> tuple[Trial, Step, Pursuit]:
         if self._taken_up is None:
@@ -169,6 +204,9 @@ class TrialRun(AttemptRun):
         self._end_older(trial)
         self._collector = self._new_collector(trial, folder)
         steps = self.study.blueprint.trial.steps
+        taken_over = self._earlier(trial, folder)
+        if taken_over is not None:
+            return taken_over
         for index, step in enumerate(steps):
             known = self._known.step(step.name)
             if known is not None and known.ended:
@@ -184,6 +222,18 @@ class TrialRun(AttemptRun):
             if not isinstance(ended, _End):
                 return ended
         return self._judged()
+
+    def _earlier(self, trial: Trial, folder: Path) -> Outcome | None:
+        """
+        Return what an earlier trial came to that did the very same, where that counts.
+        """
+        shared = study_folder(self._artifacts, self.study.name)
+        known, log = self._known, self._log
+        found = take_over(self.study, trial, known, folder=folder, shared=shared, log=log)
+        if found is None:
+            return None
+        self._keep(trial, found.measurements)
+        return replace(self._judged(), reason=found.reason)
 
     def _judged(self) -> Outcome:
         steps = self.study.blueprint.trial.steps
@@ -204,9 +254,6 @@ class TrialRun(AttemptRun):
         except ValueError as error:  # an option that does not fit
             raise TrialInvalidError(str(error)) from error
 
-        taken_over = self._earlier(trial, folder)
-        if taken_over is not None:
-            return taken_over
     def _remember(self, trial: Trial, known: StepMemory | None) -> None:
         """
         Fetch what steps before this one measured, unless this process saw it itself.
@@ -223,18 +270,6 @@ class TrialRun(AttemptRun):
         measured = storage.measurements(name, trial.number, attempt=trial.attempt)
         self._kept = list(measured if known is None else measured[: known.first])
         if self._kept and self._watch is not None:
-    def _earlier(self, trial: Trial, folder: Path) -> Outcome | None:
-        """
-        Return what an earlier trial came to that did the very same, where that counts.
-        """
-        shared = study_folder(self._artifacts, self.study.name)
-        known, log = self._known, self._log
-        found = take_over(self.study, trial, known, folder=folder, shared=shared, log=log)
-        if found is None:
-            return None
-        self._keep(trial, found.measurements)
-        return replace(self._judged(), reason=found.reason)
-
             self._watch.measured(self._kept)
 
     def _once(self, trial: Trial, step: Step, folder: Path) -> Outcome | _End:
@@ -298,6 +333,13 @@ class TrialRun(AttemptRun):
         Return what follows the job of *step*; from now on, `cancel` ends it.
         """
         runner = create_runner(known.runner)
+        self._handed_in = {
+            "trial": trial.number,
+            "attempt": trial.attempt,
+            "step": step.name,
+            "runner": known.runner.name,
+            "handle": known.handle,
+        }
         self._guard(runner, known.handle)
 
         def measured(fresh: Sequence[Measurement], goes_on: bool) -> None:  # noqa: FBT001

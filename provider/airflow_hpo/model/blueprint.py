@@ -22,6 +22,7 @@ from airflow_hpo.model.values import Value
 from airflow_hpo.model.warm_start import WarmStart
 
 __all__ = [
+    "TASK_OPTIONS",
     "Blueprint",
     "DagSpec",
     "Execution",
@@ -36,6 +37,7 @@ __all__ = [
     "Source",
     "Step",
     "StrategySpec",
+    "TaskSpec",
     "TrialSpec",
 ]
 
@@ -128,6 +130,37 @@ class PlatformSpec(Document):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+TASK_OPTIONS = ("pool", "pool_slots", "queue", "executor", "executor_config", "priority_weight")
+"""What is said of a task to Airflow alone, by the names that Airflow has for it."""
+
+
+class TaskSpec(Document):
+    """
+    Where small tasks run: those that suggest, evaluate and report.
+
+    Args:
+        pool: Airflow pool they take slots of.
+
+        pool_slots: How many each.
+
+        queue: Airflow queue that routes them.
+
+        executor: Airflow executor that runs them.
+
+        executor_config:
+            What that executor is told of them, such as a ``pod_override``.
+
+        priority_weight: Airflow priority of theirs.
+    """
+
+    pool: str | None = None
+    pool_slots: int | None = Field(default=None, ge=1)
+    queue: str | None = None
+    executor: str | None = None
+    executor_config: dict[str, Any] | None = None
+    priority_weight: int | None = Field(default=None, ge=1)
+
+
 class Placement(Document):
     """
     Where the trials of the upper rungs run; what it leaves out is the step's own.
@@ -148,6 +181,9 @@ class Placement(Document):
 
         executor: Airflow executor that runs their tasks.
 
+        executor_config:
+            What that executor is told of them, such as a ``pod_override``.
+
         priority_weight: Airflow priority of their tasks.
     """
 
@@ -158,6 +194,7 @@ class Placement(Document):
     pool_slots: int | None = Field(default=None, ge=1)
     queue: str | None = None
     executor: str | None = None
+    executor_config: dict[str, Any] | None = None
     priority_weight: int | None = Field(default=None, ge=1)
 
 
@@ -286,6 +323,9 @@ class Step(Document):
 
         executor: Airflow executor that runs its task.
 
+        executor_config:
+            What that executor is told of it, such as a ``pod_override``.
+
         priority_weight: Airflow priority of its task.
     """
 
@@ -299,6 +339,7 @@ class Step(Document):
     pool_slots: int = Field(default=1, ge=1)
     queue: str | None = None
     executor: str | None = None
+    executor_config: dict[str, Any] | None = None
     priority_weight: int | None = Field(default=None, ge=1)
 
 
@@ -336,6 +377,15 @@ class TrialSpec(Document):
         until:
             Expression over a trial's own metrics and parameters that ends this
             trial, and no other: what it has measured by then is its result.
+
+        reuse:
+            Whether a trial takes over the result that the same code, command,
+            parameters and input files had earlier, in whichever study, and is
+            not run.
+
+        deferrable:
+            Whether its task leaves jobs to Airflow's triggerer; `None` for
+            what Airflow's settings say, of jobs that run elsewhere.
     """
 
     steps: tuple[Step, ...] = Field(min_length=1)
@@ -350,6 +400,8 @@ class TrialSpec(Document):
     failures: FailureSpec = Field(default_factory=FailureSpec)
     on_failure: OnFailure = "continue"
     until: str | None = None
+    reuse: bool = False
+    deferrable: bool | None = None
 
     @field_validator("until")
     @classmethod
@@ -364,7 +416,7 @@ class TrialSpec(Document):
         What a trial's task asks of Airflow: whatever any of its steps does.
         """
         usual, found = Step(), {}
-        for name in ("pool", "pool_slots", "queue", "executor", "priority_weight"):
+        for name in TASK_OPTIONS:
             asked = [getattr(step, name) for step in self.steps]
             found[name] = next((value for value in asked if value != getattr(usual, name)), None)
         return usual.model_copy(update={k: v for k, v in found.items() if v is not None})
@@ -377,15 +429,6 @@ class TrialSpec(Document):
         if twice:
             raise ValueError(f"step names must be unique, got {', '.join(twice)} twice")
         return steps
-
-        reuse:
-            Whether a trial takes over the result that the same code, command,
-            parameters and input files had earlier, in whichever study, and is
-            not run.
-
-        deferrable:
-            Whether its task leaves jobs to Airflow's triggerer; `None` for
-            what Airflow's settings say, of jobs that run elsewhere.
 
 
 class DagSpec(Document):
@@ -400,8 +443,6 @@ class DagSpec(Document):
         start_date: ISO 8601; needed by schedules that look back.
 
         catchup: Whether missed intervals are made up for.
-    reuse: bool = False
-    deferrable: bool | None = None
 
         tags: Shown in the UI, beside ``hpo``.
 
@@ -410,6 +451,8 @@ class DagSpec(Document):
         retries: Of the suggest, evaluate and report tasks.
 
         max_active_runs: Runs of the DAG at the same time.
+
+        tasks: Where the tasks run that are no trials.
 
         warm_start: Where to take first trials from.
 
@@ -426,6 +469,7 @@ class DagSpec(Document):
     owner: str | None = None
     retries: int = Field(default=2, ge=0)
     max_active_runs: int | None = Field(default=None, ge=1)
+    tasks: TaskSpec = Field(default_factory=TaskSpec)
     warm_start: dict[str, Any] | None = None
     champion: str | None = None
     approve: bool = False

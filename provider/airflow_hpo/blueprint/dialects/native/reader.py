@@ -12,6 +12,7 @@ from airflow_hpo.blueprint.dialects.native.callback_keys import read_callbacks
 from airflow_hpo.blueprint.dialects.native.warm_start_keys import read_warm_start
 from airflow_hpo.blueprint.shapes import BROKEN
 from airflow_hpo.model.blueprint import (
+    TASK_OPTIONS,
     DagSpec,
     Execution,
     MetricsSpec,

@@ -72,14 +72,25 @@ _RUNNER = Key(
     "Where jobs run: a runner's name, or a mapping with its name and options.",
 )
 
-STEP_KEYS = {
-    "runner": _RUNNER,
-    "gpus": Key(Devices(least=0), "Devices it needs; fractions share one."),
+TASK_KEYS = {
     "pool": Key(Text(), "Airflow pool its task takes slots of."),
     "pool_slots": Key(Whole(least=1), "How many."),
     "queue": Key(Text(), "Airflow queue that routes its task."),
     "executor": Key(Text(), "Airflow executor that runs its task."),
+    "executor_config": Key(
+        Record(
+            {"pod_override": Key(MapOf(Anything()), "Part of a Kubernetes pod, as in its YAML.")},
+            rest=Anything(),
+        ),
+        "What that executor is told of it.",
+    ),
     "priority_weight": Key(Whole(least=1), "Airflow priority of its task."),
+}
+
+STEP_KEYS = {
+    "runner": _RUNNER,
+    "gpus": Key(Devices(least=0), "Devices it needs; fractions share one."),
+    **TASK_KEYS,
 }
 
 _COMMAND = Key(
@@ -181,6 +192,10 @@ TRIAL = Record(
             Text(convert=_parsed, examples=("loss < 0.01",)),
             "Expression over a trial's own metrics that ends this trial, and no other.",
         ),
+        "reuse": Key(
+            Flag(), "Whether results that the same code had with the same values are taken over."
+        ),
+        "deferrable": Key(Flag(), "Whether jobs are left to Airflow's triggerer while they run."),
     },
     foreign={
         "cmd": "write command",
@@ -192,10 +207,6 @@ TRIAL = Record(
     main="command",
     together={"not": {"required": ["command", "steps"]}},
 )
-        "reuse": Key(
-            Flag(), "Whether results that the same code had with the same values are taken over."
-        ),
-        "deferrable": Key(Flag(), "Whether jobs are left to Airflow's triggerer while they run."),
 
 DAG = Record(
     {
@@ -209,6 +220,7 @@ DAG = Record(
         "owner": Key(Text(), "Of every task."),
         "retries": Key(Whole(least=0), "Of the suggest, evaluate and report tasks."),
         "max_active_runs": Key(Whole(least=1), "Runs of the DAG at the same time."),
+        "tasks": Key(Record(TASK_KEYS), "Where the tasks run that suggest, evaluate and report."),
         "warm_start": Key(MapOf(Anything()), "Where to take first trials from."),
         "champion": Key(Text(), "Asset that the best trial is published as."),
         "approve": Key(Flag(), "Whether a person is asked before that."),
