@@ -55,6 +55,10 @@ class Job:
 
         workspace: Folder of this trial's files (absolute; exists).
 
+        folders:
+            What else of this machine the job uses: the study's folder, with
+            what its trials share and the checkpoints that they go on from.
+
         workdir: Folder the command starts in; `None` for the workspace.
 
         timeout_s: Seconds the job may take; `None` for no limit.
@@ -78,6 +82,7 @@ class Job:
     step: str = "trial"
     configuration: Mapping[str, Value] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
     workdir: str | None = None
     timeout_s: float | None = None
     grace_s: float = 5.0
