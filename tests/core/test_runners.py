@@ -4,7 +4,9 @@ Every runner of the table under its contract, and the table itself.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,12 @@ from airflow_hpo.model.blueprint import RunnerSpec
 from airflow_hpo.runners import PLANNED, RUNNERS, create_runner
 from airflow_hpo.testing.commands import CommandRunnerContract
 from airflow_hpo.testing.runners import RunnerContract
+
+# A test class of a runner, which derives from a contract, begins with its name.
+CONTRACT = re.compile(
+    r'^class Test\w+\(\w*RunnerContract\):\n    """.*?"""\n\n    name = "(\w+)"',
+    re.MULTILINE | re.DOTALL,
+)
 
 
 class TestSubprocess(CommandRunnerContract):
@@ -43,7 +51,10 @@ def test_every_runner_is_under_contract():
     """
     A runner joins the table together with its contract.
     """
-    assert {TestSubprocess.name, TestInline.name} == set(RUNNERS.entries)
+    files = Path(__file__).parent.glob("test_runner*.py")
+    tested = {name for file in files for name in CONTRACT.findall(file.read_text())}
+
+    assert tested == set(RUNNERS.entries)
 
 
 def test_runners_of_commands_keep_their_contract():

@@ -19,12 +19,13 @@ RUNNERS = Table(
     entries={
         "subprocess": "airflow_hpo.runners.subprocess:SubprocessRunner",
         "inline": "airflow_hpo.runners.inline:InlineRunner",
+        "kubernetes": "airflow_hpo.runners.kubernetes:KubernetesRunner",
     },
     group="airflow_hpo.runners",
 )
 
 # Names of the native dialect whose runners are not built yet.
-PLANNED = frozenset({"docker", "kubernetes", "aws_batch"})
+PLANNED = frozenset({"docker", "aws_batch"})
 
 
 def is_remote(spec: RunnerSpec) -> bool:

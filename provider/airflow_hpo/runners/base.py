@@ -17,8 +17,9 @@ What a runner is: it takes a job somewhere, and tells how it goes.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from airflow_hpo.model.base import Document
@@ -50,6 +51,15 @@ class RunnerOptions(Document):
     """
     A runner's own options; each runner declares a subclass.
     """
+
+    def problems(self, folder: Path | None) -> Iterable[tuple[str, str]]:  # noqa: ARG002
+        """
+        Yield what is wrong though each option is right by itself: an option, and the rule.
+
+        Args:
+            folder: Where paths are relative to; `None` where nobody knows yet.
+        """
+        return ()
 
 
 @runtime_checkable

@@ -40,6 +40,11 @@ GAVE_UP = "gave up"
 # How long a service may be out of reach before its jobs count as lost, in seconds.
 _PATIENCE_S = 300.0
 
+_DELETED = Ending(
+    reason="the job is gone: somebody deleted it before its end was seen",
+    failure=Failure.INFRASTRUCTURE,
+)
+
 
 class AwayError(Exception):
     """
@@ -147,6 +152,13 @@ class RemoteHandle:
         return JobFiles(Path(self.folder), self.name)
 
     @property
+    def id(self) -> tuple[str, str]:
+        """
+        What tells it from every other job.
+        """
+        return self.key, self.folder
+
+    @property
     def is_superseded(self) -> bool:
         """
         Whether another job took its place in the workspace: a study made anew.
@@ -212,8 +224,8 @@ class RemoteRunner:
 
     def __init__(self, options: Any) -> None:  # noqa: ANN401 - the subclass's own
         self.options = options
-        self._seen: dict[str, tuple[float, JobState]] = {}
-        self._read_at: dict[str, float] = {}
+        self._seen: dict[tuple[str, str], tuple[float, JobState]] = {}
+        self._read_at: dict[tuple[str, str], float] = {}
         self._answered = time.monotonic()
 
     def _start(self, job: Job) -> RemoteHandle:
@@ -294,24 +306,23 @@ class RemoteRunner:
         except AwayError as error:
             return self._remembered(job, error)
         self._answered = time.monotonic()
-        self._seen[job.key] = (self._answered, state)
+        self._seen[job.id] = (self._answered, state)
         return state
 
     def _settled(self, job: RemoteHandle, sight: Sight | None) -> JobState:
         """
         Return where the job is; of one that ended, keep all there is.
         """
-        cancelled = Ending(cause="cancel") if job.files.cancel.exists() else None
-        if sight is None and cancelled is None:
-            return JobState.UNKNOWN
         if sight is not None and sight.ending is None:
             return sight.state
+        if sight is None and not job.files.handle.exists():
+            return JobState.UNKNOWN
         with writing(job.files) as pen:
             if sight is not None:
                 self._read(job, pen, last=True)
-            ending = cancelled or (sight and sight.ending) or Ending()
+            ending = (sight and sight.ending) or _DELETED
             if job.ending() is None:
-                job.end(ending)
+                job.end(Ending(cause="cancel") if job.files.cancel.exists() else ending)
         return JobState.DONE
 
     def _remembered(self, job: RemoteHandle, error: AwayError) -> JobState:
@@ -319,10 +330,8 @@ class RemoteRunner:
         Return where the job was last: a service that is away for a while ends no job.
         """
         if time.monotonic() - self._answered > _PATIENCE_S:
-            raise TrialFailedError(
-                f"nothing was heard of the job for {_PATIENCE_S:g} s: {error}"
-            ) from error
-        return self._seen.get(job.key, (0.0, JobState.PENDING))[1]
+            raise TrialFailedError(f"for {_PATIENCE_S:g} s, {error}") from error
+        return self._seen.get(job.id, (0.0, JobState.PENDING))[1]
 
     def logs(self, handle: str, since: int) -> tuple[Sequence[str], int]:
         """
@@ -338,11 +347,12 @@ class RemoteRunner:
                     self._read(job, pen, last=False)
             except AwayError:
                 pass  # there will be another time
-            self._read_at[job.key] = time.monotonic()
+            self._read_at[job.id] = time.monotonic()
         return read_lines(job.files.log, since, ended=ended)
 
     def _is_due(self, job: RemoteHandle) -> bool:
-        return time.monotonic() - self._read_at.get(job.key, -1e9) >= self.options.poll_s
+        age = time.monotonic() - self._read_at.get(job.id, -1e9)
+        return age >= float(self.options.poll_s)
 
     def wait(self, handle: str, seconds: float, *, since: int | None = None) -> JobState:
         """
@@ -364,7 +374,7 @@ class RemoteRunner:
             time.sleep(min(self.options.poll_s, left))
 
     def _lately(self, job: RemoteHandle) -> JobState:
-        when, state = self._seen.get(job.key, (-1e9, JobState.PENDING))
+        when, state = self._seen.get(job.id, (-1e9, JobState.PENDING))
         is_fresh = time.monotonic() - when < self.options.poll_s and job.ending() is None
         return state if is_fresh else self._state(job)
 

@@ -19,7 +19,8 @@ __all__ = ["argv", "inside", "refuse_unfit"]
 # The container's first process. It joins errors and output, so that they keep
 # their order; makes the folders and the file that the variables name; and hands
 # SIGTERM on to the command and what that started: the first process of a
-# container ignores it otherwise. Whatever is left ends with the container.
+# container ignores it otherwise. What a shell says of its child's end is not the
+# command's output. Whatever is left ends with the container.
 _FIRST = """\
 exec 2>&1
 if [ -n "$HPO_PARAMS" ]; then
@@ -28,6 +29,7 @@ if [ -n "$HPO_PARAMS" ]; then
 fi
 trap 'trap "" TERM; kill -TERM 0' TERM
 /bin/sh -c -- "$1" &
+exec > /dev/null 2>&1
 wait "$!"
 code=$?
 while kill -0 "$!" 2>/dev/null; do wait "$!"; code=$?; done

@@ -7,13 +7,14 @@ for all of them.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_hpo.blueprint.checks.dag import check_dag, check_study_template
 from airflow_hpo.blueprint.checks.draft import Draft
 from airflow_hpo.blueprint.checks.objectives import check_objectives
 from airflow_hpo.blueprint.checks.outcomes import check_outcomes
-from airflow_hpo.blueprint.checks.placement import check_gpus
+from airflow_hpo.blueprint.checks.placement import check_executor_configs, check_gpus
 from airflow_hpo.blueprint.checks.points import check_points
 from airflow_hpo.blueprint.checks.pruner import check_pruner
 from airflow_hpo.blueprint.checks.resource import check_execution, check_resource, is_ladder
@@ -53,11 +54,13 @@ def complete(draft: Draft, problems: Problems, source: Source) -> Blueprint | No
     check_warm_start(draft, source, problems)
     check_pruner(draft, problems)
     check_stop(draft, problems)
+    draft.folder = _folder(draft, source)
     check_trial(draft, problems)
     check_resource(draft, problems)
     check_gpus(draft, problems)
     check_execution(draft, problems)
     check_dag(draft, problems)
+    check_executor_configs(draft, problems)
     check_study_template(draft, problems)
     if problems.warnings_wanted:
         warn_of_steps(draft, problems)
@@ -65,6 +68,15 @@ def complete(draft: Draft, problems: Problems, source: Source) -> Blueprint | No
     if problems.errors or space is None:
         return None
     return _blueprint(draft, space, source)
+
+
+def _folder(draft: Draft, source: Source) -> Path | None:
+    """
+    Return the folder that commands start in; `None` for a blueprint that is no file.
+    """
+    if draft.trial is None or not source.file or source.file.startswith("<"):
+        return None
+    return Path(source.file).absolute().parent / (draft.trial.workdir or ".")
 
 
 def _warn_of_rounds(draft: Draft, problems: Problems) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from airflow_hpo.model.blueprint import (
     DagSpec,
@@ -43,6 +44,8 @@ class Draft:
             and *stop*.
 
         placeholder: How commands of the dialect ask for one parameter.
+
+        folder: Where commands start in, and their files' paths; `None` where nobody knows.
     """
 
     name: str | None = None
@@ -65,6 +68,7 @@ class Draft:
     dag: DagSpec | None = None
     callbacks: Callbacks | None = None
     placeholder: str = "{{{name}}}"
+    folder: Path | None = None
 
     @property
     def names(self) -> set[str]:

@@ -16,8 +16,11 @@ from airflow_hpo.metrics import PLANNED as PLANNED_FORMATS
 from airflow_hpo.platforms import PLATFORMS
 from airflow_hpo.runners import PLANNED as PLANNED_RUNNERS
 from airflow_hpo.runners import RUNNERS
+from airflow_hpo.runners.base import RunnerOptions
 
 if TYPE_CHECKING:
+    from pathlib import Path as Folder
+
     from airflow_hpo.blueprint.checks.draft import Draft
     from airflow_hpo.blueprint.commands import CommandTemplate
     from airflow_hpo.blueprint.document import Path
@@ -38,13 +41,13 @@ def check_trial(draft: Draft, problems: Problems) -> None:
     trial = draft.trial
     if trial is None:
         return
-    needs_command = check_runner(trial.runner, ("trial", "runner"), problems)
+    needs_command = check_runner(trial.runner, ("trial", "runner"), problems, folder=draft.folder)
     templates = []
     for index, step in enumerate(trial.steps):
         path = ("trial", "steps", index)
         needed = needs_command
         if step.runner is not None:
-            needed = check_runner(step.runner, (*path, "runner"), problems)
+            needed = check_runner(step.runner, (*path, "runner"), problems, folder=draft.folder)
         if not step.command:
             if needed:
                 problems.error(path, "command must be given", at_key=True)
@@ -59,9 +62,20 @@ def check_trial(draft: Draft, problems: Problems) -> None:
         _warn_of_unused(templates, draft, problems)
 
 
-def check_runner(spec: RunnerSpec, path: Path, problems: Problems) -> bool:
+def check_runner(
+    spec: RunnerSpec, path: Path, problems: Problems, *, folder: Folder | None = None
+) -> bool:
     """
     Check name and options; return whether it needs a command.
+
+    Args:
+        spec: What was written.
+
+        path: Where it stands.
+
+        problems: Gets what is wrong.
+
+        folder: Where the files that options name are looked for.
     """
     runner_class = load_named(
         spec.name,
@@ -72,7 +86,10 @@ def check_runner(spec: RunnerSpec, path: Path, problems: Problems) -> bool:
     )
     if runner_class is None:
         return False
-    check_options(runner_class.options_class, spec.options, path=path, problems=problems)
+    options = check_options(runner_class.options_class, spec.options, path=path, problems=problems)
+    if isinstance(options, RunnerOptions):
+        for name, message in options.problems(folder):
+            problems.error((*path, name), message)
     return bool(runner_class.needs_command)
 
 
