@@ -15,8 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_hpo.blueprint import load_blueprint as load_blueprint
+    from airflow_hpo.driver.function import measure as measure
+    from airflow_hpo.factory import Search as Search
     from airflow_hpo.factory import discover as discover
+    from airflow_hpo.factory import tune as tune
     from airflow_hpo.model.blueprint import Blueprint as Blueprint
+    from airflow_hpo.operators.function import hpo_trial as hpo_trial
     from airflow_hpo.plan import Plan as Plan
     from airflow_hpo.study import Study as Study
 
@@ -25,12 +29,26 @@ __version__ = "0.1.0"
 _LAZY = {
     "Blueprint": "airflow_hpo.model.blueprint",
     "Plan": "airflow_hpo.plan",
+    "Search": "airflow_hpo.factory",
     "Study": "airflow_hpo.study",
     "discover": "airflow_hpo.factory",
+    "hpo_trial": "airflow_hpo.operators.function",
     "load_blueprint": "airflow_hpo.blueprint",
+    "measure": "airflow_hpo.driver.function",
+    "tune": "airflow_hpo.factory",
 }
 
-__all__ = ["Blueprint", "Plan", "Study", "discover", "load_blueprint"]
+__all__ = [
+    "Blueprint",
+    "Plan",
+    "Search",
+    "Study",
+    "discover",
+    "hpo_trial",
+    "load_blueprint",
+    "measure",
+    "tune",
+]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for

@@ -7,7 +7,7 @@ Every problem of a file is reported at once, with line and column.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.blueprint.document import read_document
 from airflow_hpo.blueprint.dump import dump
@@ -18,6 +18,7 @@ from airflow_hpo.errors import BlueprintError, Problem
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     from airflow_hpo.model.blueprint import Blueprint
 
@@ -32,7 +33,10 @@ __all__ = [
 
 
 def load_blueprints(
-    path: str | os.PathLike[str], *, problems: list[Problem] | None = None
+    path: str | os.PathLike[str],
+    *,
+    problems: list[Problem] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> tuple[Blueprint, ...]:
     """
     Return every blueprint in the file at *path*, in its order.
@@ -42,16 +46,22 @@ def load_blueprints(
 
         problems: Gets the warnings, if anybody wants to see them.
 
+        defaults: For top-level keys that the file does not have.
+
     Raises:
         OSError: If the file cannot be read.
 
         BlueprintError: With everything that is wrong in it.
     """
-    return parse_blueprints(_content(path), file=str(path), problems=problems)
+    content = _content(path)
+    return parse_blueprints(content, file=str(path), problems=problems, defaults=defaults)
 
 
 def load_blueprint(
-    path: str | os.PathLike[str], *, problems: list[Problem] | None = None
+    path: str | os.PathLike[str],
+    *,
+    problems: list[Problem] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Blueprint:
     """
     Return the only blueprint in the file at *path*; arguments as above.
@@ -62,7 +72,7 @@ def load_blueprint(
         BlueprintError: With everything that is wrong in it; also if it holds
             several blueprints.
     """
-    blueprints = load_blueprints(path, problems=problems)
+    blueprints = load_blueprints(path, problems=problems, defaults=defaults)
     if len(blueprints) != 1:
         names = ", ".join(blueprint.name for blueprint in blueprints) or "none"
         message = f"the file must hold one blueprint, got {names}"
@@ -71,7 +81,11 @@ def load_blueprint(
 
 
 def parse_blueprints(
-    text: str | bytes, *, file: str = "<blueprint>", problems: list[Problem] | None = None
+    text: str | bytes,
+    *,
+    file: str = "<blueprint>",
+    problems: list[Problem] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> tuple[Blueprint, ...]:
     """
     Return every blueprint in *text*, in its order.
@@ -83,10 +97,14 @@ def parse_blueprints(
 
         problems: Gets the warnings, if anybody wants to see them.
 
+        defaults: For top-level keys that the text does not have.
+
     Raises:
         BlueprintError: With everything that is wrong.
     """
     document = read_document(text, file=file)
+    if defaults:
+        document = document.completed(defaults)
     found = Problems(document, warnings=problems is not None)
     blueprints = dialect_of(document).parse(document, found)
     if found.errors:

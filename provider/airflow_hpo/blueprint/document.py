@@ -7,7 +7,8 @@ JSON is YAML.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -45,6 +46,16 @@ class Document:
         The hash of the text, hexadecimal.
         """
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def completed(self, defaults: Mapping[str, Any]) -> Document:
+        """
+        Return the document with *defaults* for the keys that it does not have.
+        """
+        if not isinstance(self.data, dict):
+            return self
+        data = {**self.data, **{key: defaults[key] for key in defaults if key not in self.data}}
+        marks = {**self._marks, id(data): self._marks.get(id(self.data), {})}
+        return replace(self, data=data, _marks=marks)
 
     def has(self, *path: str | int) -> bool:
         """

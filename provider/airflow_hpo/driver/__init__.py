@@ -8,7 +8,8 @@ terminal, so both do exactly the same. Nothing here knows which of the two it is
 from __future__ import annotations
 
 from airflow_hpo.driver.callbacks import announce
-from airflow_hpo.driver.function import FunctionRun, TrialEnded, drain, measure
+from airflow_hpo.driver.champion import portrait
+from airflow_hpo.driver.function import FunctionRun, TooLongError, TrialEnded, drain, measure
 from airflow_hpo.driver.job import build_job, trial_label
 from airflow_hpo.driver.rounds import RoundResult, evaluate_round, suggest_round
 from airflow_hpo.driver.strays import Stray, StrayKind, end_jobs, find_strays, mend
@@ -25,6 +26,7 @@ __all__ = [
     "RoundResult",
     "Stray",
     "StrayKind",
+    "TooLongError",
     "TrialEnded",
     "TrialRun",
     "announce",
@@ -36,6 +38,7 @@ __all__ = [
     "find_strays",
     "measure",
     "mend",
+    "portrait",
     "safe_name",
     "study_folder",
     "suggest_round",

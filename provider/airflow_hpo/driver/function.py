@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_hpo.driver.attempt import AttemptRun
 from airflow_hpo.driver.job import build_job
 from airflow_hpo.driver.workspace import Follower, claim_folder, study_folder, trial_folder
-from airflow_hpo.errors import TrialFailedError, TrialInvalidError
+from airflow_hpo.errors import TrialError, TrialFailedError, TrialInvalidError
 from airflow_hpo.metrics import create_collector, judge
 from airflow_hpo.model.blueprint import MetricsSpec
 from airflow_hpo.model.job import JobResult
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from airflow_hpo.model.trial import Outcome, Trial
     from airflow_hpo.model.values import Value
 
-__all__ = ["FunctionRun", "TrialEnded", "drain", "measure"]
+__all__ = ["FunctionRun", "TooLongError", "TrialEnded", "drain", "measure"]
 
 # So many characters of an exception make the reason; the log has it whole.
 _REASON = 2000
@@ -47,6 +47,19 @@ class TrialEnded(BaseException):
     Leaves a trial's function where the trial has to end; nobody should catch it.
     """
 
+
+class TooLongError(TrialError):
+    """
+    A trial's function took longer than it may.
+    """
+
+
+# Whose fault the errors are that say it themselves.
+_FAILURES = {
+    TrialFailedError: Failure.INFRASTRUCTURE,
+    TrialInvalidError: Failure.CODE,
+    TooLongError: Failure.TIMEOUT,
+}
 
 # Who is told what this thread's function measures; nobody outside a trial.
 _listener: ContextVar[Callable[[Mapping[str, Value]], None] | None] = ContextVar(
@@ -87,7 +100,7 @@ class FunctionRun(AttemptRun):
     objective; each mapping that a generator yields is a measurement.
 
     **What it does not do.** It interrupts no function: one that has to end is
-    left at its next `measure` or ``yield``. ``trial.timeout`` does not apply.
+    left at its next `measure` or ``yield``.
 
     **Known limitation.** What the function prints is not searched for metrics.
 
@@ -186,12 +199,13 @@ class FunctionRun(AttemptRun):
         for line in lines:
             self._log(line)
         self._signs.feed(lines)
-        failure = Failure.INFRASTRUCTURE if isinstance(error, TrialFailedError) else Failure.CODE
-        told = isinstance(error, (TrialFailedError, TrialInvalidError))
-        reason = str(error) if told else _last_line(error)
+        failure = next((kind for of, kind in _FAILURES.items() if isinstance(error, of)), None)
+        reason = str(error) if failure is not None else _last_line(error)
         if isinstance(error, SystemExit) and error.code in {None, 0}:
             return judge(self.study.blueprint.objectives, self._kept)
-        result = JobResult(exit_code=_exit_code(error), failure=failure, reason=reason)
+        result = JobResult(
+            exit_code=_exit_code(error), failure=failure or Failure.CODE, reason=reason
+        )
         return self._signs.outcome(result, self._kept)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_hpo.model.objective import Objective
     from airflow_hpo.plan import Plan, Round
 
-__all__ = ["build_dag"]
+__all__ = ["RETRIES", "build_dag", "check_for_airflow", "documentation"]
 
 # Airflow 3.1 knows only whether delays grow, later ones by which factor.
 _BACKOFF: float = (
@@ -30,11 +30,12 @@ _BACKOFF: float = (
     else 2.0
 )
 
-_RETRIES = {
+RETRIES = {
     "retry_delay": timedelta(seconds=10),
     "retry_exponential_backoff": _BACKOFF,
     "max_retry_delay": timedelta(minutes=5),
 }
+"""How the tasks of a study are tried again."""
 
 
 def build_dag(blueprint: Blueprint) -> DAG:
@@ -48,11 +49,8 @@ def build_dag(blueprint: Blueprint) -> DAG:
         ValueError: If Airflow refuses what the blueprint says of its DAG.
     """
     spec, plan = blueprint.dag, make_plan(blueprint)
-    _check_template(blueprint.study)
-    _check_executor(blueprint.trial.task.executor)
-    for rung in blueprint.resource.rungs if blueprint.resource else ():
-        _check_executor(rung.executor)
-    default_args = {"retries": spec.retries, **_RETRIES}
+    check_for_airflow(blueprint)
+    default_args = {"retries": spec.retries, **RETRIES}
     if spec.owner is not None:
         default_args["owner"] = spec.owner
     dag = DAG(
@@ -63,7 +61,7 @@ def build_dag(blueprint: Blueprint) -> DAG:
         catchup=spec.catchup,
         tags=["hpo", *spec.tags],
         default_args=default_args,
-        doc_md=_documentation(blueprint, plan),
+        doc_md=documentation(blueprint, plan),
         auto_register=False,
         **_limits(blueprint, plan),
     )
@@ -75,6 +73,19 @@ def build_dag(blueprint: Blueprint) -> DAG:
     dag.params.update(_form(blueprint, plan))
     dag.timetable.validate()
     return dag
+
+
+def check_for_airflow(blueprint: Blueprint) -> None:
+    """
+    Refuse what only Airflow can tell to be wrong.
+
+    Raises:
+        ValueError: With what that is.
+    """
+    _check_template(blueprint.study)
+    _check_executor(blueprint.trial.task.executor)
+    for rung in blueprint.resource.rungs if blueprint.resource else ():
+        _check_executor(rung.executor)
 
 
 def _check_template(study: str | None) -> None:
@@ -182,7 +193,7 @@ def _form(blueprint: Blueprint, plan: Plan) -> dict[str, Param]:
     return {name: fields[name] for name in (*SETTINGS[plan.mode], "study")}
 
 
-def _documentation(blueprint: Blueprint, plan: Plan) -> str:
+def documentation(blueprint: Blueprint, plan: Plan) -> str:
     """
     Return what the DAG's page says: what it does, the plan, and the blueprint.
 

@@ -80,6 +80,8 @@ class Site:
         options: More options of all operators.
 
         trial: More options of the trials' tasks; they win.
+
+        hand_over: Whether other tasks go on with the best trial.
     """
 
     blueprint: Blueprint
@@ -89,6 +91,7 @@ class Site:
     prefix: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     trial: Mapping[str, Any] = field(default_factory=dict)
+    hand_over: bool = False
 
     @property
     def shared(self) -> dict[str, Any]:
@@ -107,6 +110,14 @@ class Site:
         Return the ids that tasks with these *names* have in *group*.
         """
         return tuple(f"{self.prefix}{group}.{name}" for name in names)
+
+
+    def report(self, watched: Sequence[str]) -> ReportOperator:
+        """
+        Return the last task, which looks at those that are *watched*.
+        """
+        options = {"watched": watched, "hand_over": self.hand_over, **self.shared}
+        return ReportOperator(task_id="report", **options)
 
 
 def site_of(blueprint: Blueprint, plan: Plan) -> Site:
@@ -162,7 +173,7 @@ def _unrolled_rounds(site: Site) -> ReportOperator:
             previous >> suggest
         previous = evaluate
     watched = [task for suggest, _, evaluate in tasks for task in (suggest, evaluate)]
-    report = ReportOperator(task_id="report", watched=watched, **shared)
+    report = site.report(watched)
     if previous is not None:
         previous >> report
     return report
@@ -211,7 +222,7 @@ def _ladder(site: Site) -> ReportOperator:
             before >> first[0]
         before = first[1]
         last.append(top)
-    report = ReportOperator(task_id="report", watched=watched, **site.shared)
+    report = site.report(watched)
     for top in last:
         top >> report
     return report
@@ -305,7 +316,7 @@ def _slots(site: Site) -> ReportOperator:
         )
         start >> slot.expand(slot=list(part)) >> settle
     watched = [start.task_id, settle.task_id]
-    report = ReportOperator(task_id="report", watched=watched, **shared)
+    report = site.report(watched)
     settle >> report
     return report
 

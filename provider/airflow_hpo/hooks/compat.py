@@ -14,6 +14,7 @@ try:
         AirflowFailException,
         AirflowNotFoundException,
         AirflowSkipException,
+        AirflowTaskTimeout,
         DownstreamTasksSkipped,
         TaskDeferred,
     )
@@ -22,6 +23,7 @@ except ImportError:  # Airflow 3.1
         AirflowFailException,
         AirflowNotFoundException,
         AirflowSkipException,
+        AirflowTaskTimeout,
         DownstreamTasksSkipped,
         TaskDeferred,
     )
@@ -30,6 +32,7 @@ __all__ = [
     "AirflowFailException",
     "AirflowNotFoundException",
     "AirflowSkipException",
+    "AirflowTaskTimeout",
     "DownstreamTasksSkipped",
     "TaskDeferred",
     "conf",

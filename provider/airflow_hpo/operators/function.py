@@ -5,14 +5,15 @@ Trials whose code is a Python function, a TaskFlow task, or an operator.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+import json
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.bases.decorator import DecoratedOperator, task_decorator_factory
 
-from airflow_hpo.driver import drain
+from airflow_hpo.driver import TooLongError, drain
 from airflow_hpo.errors import TrialInvalidError
-from airflow_hpo.hooks.compat import TaskDeferred
+from airflow_hpo.hooks.compat import AirflowTaskTimeout, TaskDeferred
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,10 +58,13 @@ class FunctionCall:
         Return what the function returns for the trial's *values*.
         """
         arguments = {**self._arguments, **values}
-        if self._inner is not None:
-            return self._operate(self._inner.build(self._function, arguments), context)
-        returned = called(self._function, arguments, context)
-        return self._operate(returned, context) if isinstance(returned, BaseOperator) else returned
+        try:
+            if self._inner is not None:
+                return self._operate(self._inner.build(self._function, arguments), context)
+            returned = drain(called(self._function, arguments, context))
+            return self._operate(returned, context) if _is_operator(returned) else returned
+        except AirflowTaskTimeout as error:
+            raise TooLongError(f"it took longer than it may: {error}") from None
 
     def cancel(self) -> None:
         """
@@ -86,7 +90,21 @@ class FunctionCall:
             ) from error
         finally:
             self._running = None
-        return returned
+        return _read(returned) if isinstance(returned, str) else returned
+
+
+def _read(text: str) -> object:
+    """
+    Return the number or the metrics that an operator returns as text, such as a shell's.
+    """
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _is_operator(returned: object) -> TypeGuard[BaseOperator]:
+    return isinstance(returned, BaseOperator)
 
 
 class InnerTask:

@@ -7,13 +7,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from airflow_hpo.driver import study_folder
+from airflow_hpo.driver import portrait, study_folder
 from airflow_hpo.errors import StudyError
-from airflow_hpo.hooks.compat import AirflowFailException
+from airflow_hpo.hooks.compat import AirflowFailException, AirflowSkipException
 from airflow_hpo.model.trial import TrialState
 from airflow_hpo.operators.base import BlueprintLike, StudyOperator, round_states
+from airflow_hpo.operators.links import ReportLink
 from airflow_hpo.operators.notify import announce_from
-from airflow_hpo.report import write_report
+from airflow_hpo.report import report_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +32,12 @@ class ReportOperator(StudyOperator):
     Write the study's report and return its summary.
 
     **How it works.** Runs whatever became of the rounds (``all_done``), writes
-    JSON, Markdown and CSV into the study's folder, and logs the Markdown. The
-    summary is the DAG's result; the folder is the XCom ``report``. Then it
-    fails, and with it the run, if a task of a round failed or if the
-    blueprint says ``on_failure: continue_then_fail`` and a trial did.
+    a page with charts, JSON, Markdown, CSV and Parquet into the study's folder,
+    and logs the Markdown. The summary is the DAG's result; the folder is the
+    XCom ``report``, the Markdown the XCom ``summary``, and the button *Report*
+    of this task leads to the page. Then it fails, and with it the run, if a
+    task of a round failed or if the blueprint says ``on_failure:
+    continue_then_fail`` and a trial did.
 
     **What it does not do.** It decides nothing: a study that is still open is
     reported as it stands.
@@ -47,27 +50,37 @@ class ReportOperator(StudyOperator):
 
         watched: Tasks whose failure fails the run: all suggest and evaluate tasks.
 
+        hand_over:
+            Whether other tasks go on with the best trial: it is the XCom ``best``,
+            its parameters ``best_params``, each one ``best_params.NAME``; and
+            where there is none, this task fails.
+
         kwargs: See `StudyOperator`.
     """
 
     ui_color = "#ead9f7"
+    operator_extra_links = (ReportLink(),)
 
     def __init__(
         self,
         *,
         blueprint: BlueprintLike,
         watched: Sequence[str] = (),
+        hand_over: bool = False,
         **kwargs: Any,  # noqa: ANN401 - StudyOperator's own
     ) -> None:
         kwargs.setdefault("trigger_rule", "all_done")
         super().__init__(blueprint=blueprint, **kwargs)
         self.watched = watched
+        self.hand_over = hand_over
 
     def execute(self, context: Context) -> dict[str, Any]:
         """
         Return the study's summary.
         """
         ti, broken = context["ti"], self._broken(context)
+        if self._was_passed_over(context):
+            raise AirflowSkipException("the search was skipped, by what stands before it")
         with self.opened() as study:
             try:
                 record = study.record()
@@ -75,11 +88,15 @@ class ReportOperator(StudyOperator):
                 raise StudyError("; ".join([str(error), *broken])) from error
             announce_from(context, study)
             folder = study_folder(self.hook.artifacts(), study.name) / "report"
-            files = write_report(record, study.blueprint, folder)
+            files = report_on(study, folder)
             broken += self._failed_trials(context, study, record)
-        self.log.info("%s", files.markdown.read_text("utf-8"))
+            if self.hand_over:
+                broken += self._handed_over(context, study)
+        markdown = files.markdown.read_text("utf-8")
+        self.log.info("%s", markdown)
         self.log.info("The report lies in %s", folder)
         ti.xcom_push(key="report", value=str(folder))
+        ti.xcom_push(key="summary", value=markdown)
         # XComs know no NaN and no infinity: they become words.
         text = files.summary.read_text("utf-8")
         summary: dict[str, Any] = json.loads(text, parse_constant=str)
@@ -88,6 +105,27 @@ class ReportOperator(StudyOperator):
             ti.xcom_push(key="return_value", value=summary)
             raise AirflowFailException("; ".join(broken))
         return summary
+
+    def _was_passed_over(self, context: Context) -> bool:
+        """
+        Return whether nothing of the search was run, and nothing of it failed.
+        """
+        states = round_states(context, self.watched)
+        return bool(self.watched) and all(states.get(each) == "skipped" for each in self.watched)
+
+    def _handed_over(self, context: Context, study: Study) -> list[str]:
+        """
+        Give the best trial to other tasks; returns what keeps it from that.
+        """
+        best = study.best()
+        if best is None:
+            return ["no trial is complete, so there is no best one"]
+        found, ti = portrait(study, best, self.hook.artifacts()), context["ti"]
+        ti.xcom_push(key="best", value=found)
+        ti.xcom_push(key="best_params", value=found["parameters"])
+        for name, value in found["parameters"].items():
+            ti.xcom_push(key=f"best_params.{name}", value=value)
+        return []
 
     def _broken(self, context: Context) -> list[str]:
         """
