@@ -141,7 +141,16 @@ def test_the_form_shows_the_blueprint_s_values(build):
     """
     dag = build(budget={"trials": 5}, execution={"batch_size": 2})
 
-    assert dag.params.dump() == {"trials": 5, "batch_size": 2, "seed": 3, "study": None}
+    assert dag.params.dump() == {
+        "trials": 5,
+        "batch_size": 2,
+        "strategy": "random",
+        "seed": 3,
+        "target": None,
+        "study": None,
+        "warm_start": None,
+        "space.x": [0, 1],
+    }
     fields = [dag.params.get_param(name) for name in dag.params]
     assert all(field.schema["title"] and field.description for field in fields)
 

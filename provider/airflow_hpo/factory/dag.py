@@ -10,9 +10,10 @@ from inspect import signature
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, BaseOperator, Param
+from airflow.sdk import DAG, BaseOperator
 
-from airflow_hpo.factory.topology import SETTINGS, lay_out, site_of
+from airflow_hpo.factory.form import trigger_form
+from airflow_hpo.factory.topology import lay_out, site_of
 from airflow_hpo.hooks.compat import conf
 from airflow_hpo.plan import make_plan
 
@@ -70,7 +71,7 @@ def build_dag(blueprint: Blueprint) -> DAG:
         if hasattr(dag, "add_result"):  # Airflow 3.3
             dag.add_result(report.output)
     # Not before the tasks: each would get a copy, which costs more than they do.
-    dag.params.update(_form(blueprint, plan))
+    dag.params.update(trigger_form(blueprint, plan))
     dag.timetable.validate()
     return dag
 
@@ -148,49 +149,6 @@ def _start_date(text: str | None) -> datetime | None:
             f"dag.start_date must be a date in ISO 8601, such as 2026-01-31, got {text!r}"
         ) from None
     return date if date.tzinfo is not None else date.replace(tzinfo=timezone.utc)
-
-
-def _form(blueprint: Blueprint, plan: Plan) -> dict[str, Param]:
-    """
-    Return the trigger form: what a person may change per run, and its bounds.
-    """
-    batch = min(blueprint.execution.batch_size, plan.trials)
-    fields = {
-        "trials": Param(
-            plan.trials,
-            type="integer",
-            minimum=1,
-            maximum=plan.trials,
-            title="Trials",
-            description="How many trials the study has at most, all its runs counted.",
-        ),
-        "batch_size": Param(
-            batch,
-            type="integer",
-            minimum=1,
-            maximum=plan.trials,
-            title="Batch size",
-            description=(
-                "How many trials run before the next are suggested. The DAG has "
-                f"{len(plan.rounds)} rounds: a smaller batch means fewer trials."
-            ),
-        ),
-        "seed": Param(
-            blueprint.strategy.seed,
-            type=["null", "integer"],
-            minimum=0,
-            title="Seed",
-            description="The same seed gives the same suggestions; empty draws one.",
-        ),
-        "study": Param(
-            None,
-            type=["null", "string"],
-            maxLength=200,
-            title="Study",
-            description="Its name; one that exists already is continued. Empty keeps the default.",
-        ),
-    }
-    return {name: fields[name] for name in (*SETTINGS[plan.mode], "study")}
 
 
 def documentation(blueprint: Blueprint, plan: Plan) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow.sdk import TaskGroup
 
+from airflow_hpo.factory.form import settings_templates
 from airflow_hpo.hooks.compat import conf
 from airflow_hpo.operators.base import SealedBlueprint
 from airflow_hpo.operators.evaluate import EvaluateOperator
@@ -36,15 +37,7 @@ if TYPE_CHECKING:
 
     Layout: TypeAlias = Callable[["Site"], ReportOperator]
 
-__all__ = ["SETTINGS", "Site", "lay_out", "site_of", "study_template"]
-
-# What a person may change per run, by the shape of the DAG. What cannot be
-# changed without another DAG is not offered.
-SETTINGS: Mapping[str, Sequence[str]] = {
-    "batch": ("trials", "batch_size", "seed"),
-    "async": ("trials", "seed"),
-    "ladder": ("seed",),
-}
+__all__ = ["Site", "lay_out", "site_of", "study_template"]
 
 # The tasks of a round.
 _ROUND = ("suggest", "trial", "evaluate")
@@ -111,7 +104,6 @@ class Site:
         """
         return tuple(f"{self.prefix}{group}.{name}" for name in names)
 
-
     def report(self, watched: Sequence[str]) -> ReportOperator:
         """
         Return the last task, which looks at those that are *watched*.
@@ -124,7 +116,7 @@ def site_of(blueprint: Blueprint, plan: Plan) -> Site:
     """
     Return the site of a DAG of its own, where the trigger form has the settings.
     """
-    settings = {name: f"{{{{ params.{name} }}}}" for name in SETTINGS[plan.mode]}
+    settings = settings_templates(blueprint, plan)
     return Site(blueprint, plan, study_template(blueprint), settings)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from airflow.sdk import BaseOperator
 
+from airflow_hpo.blueprint.settings import apply_settings, read_settings
 from airflow_hpo.errors import StudyError, TrialInvalidError
 from airflow_hpo.hooks.compat import AirflowFailException
 from airflow_hpo.hooks.study import StudyHook
@@ -79,9 +80,10 @@ class StudyOperator(BaseOperator):
             default. A fixed name continues that study.
 
         settings:
-            What a person chose for this run: ``trials``, ``batch_size`` and
-            ``seed`` (templated). Empty or ``None`` keeps what the blueprint
-            says.
+            What a person chose for this run: ``trials``, ``batch_size``,
+            ``seed``, ``strategy``, ``target``, ``warm_start`` and ``space``
+            (templated; see `Settings`). Empty or ``None`` keeps what the
+            blueprint says.
 
         hpo_conn_id: The Airflow connection to the journal; see `StudyHook`.
     """
@@ -117,13 +119,14 @@ class StudyOperator(BaseOperator):
         Return the blueprint with this run's settings.
 
         Raises:
-            AirflowFailException: If a setting is no whole number in its range.
+            AirflowFailException: With every setting that is wrong.
         """
         given = self.blueprint
         if isinstance(given, SealedBlueprint):
             given = given.blueprint
         blueprint = given if isinstance(given, Blueprint) else Blueprint.model_validate(given)
-        return blueprint.with_settings(**_parsed(self.settings or {}))
+        with fails_for_good():
+            return apply_settings(blueprint, read_settings(self.settings or {}))
 
     @contextmanager
     def opened(self) -> Iterator[Study]:
@@ -155,32 +158,6 @@ def fails_for_good() -> Iterator[None]:
         yield
     except (StudyError, TrialInvalidError, ValueError) as error:
         raise AirflowFailException(str(error)) from error
-
-
-# Settings and their least and greatest values.
-_SETTINGS = {"trials": (1, 10**9), "batch_size": (1, 10**9), "seed": (0, 2**63 - 1)}
-
-
-def _parsed(settings: Mapping[str, Any]) -> dict[str, int]:
-    """
-    Return the settings that were given, as numbers.
-    """
-    unknown = settings.keys() - _SETTINGS
-    if unknown:
-        known = ", ".join(_SETTINGS)
-        raise AirflowFailException(f"settings must be {known}, got {', '.join(sorted(unknown))}")
-    found: dict[str, int] = {}
-    for name, value in settings.items():
-        text = str(value if value is not None else "").strip()
-        if text in {"", "None"}:
-            continue
-        low, high = _SETTINGS[name]
-        if not text.lstrip("-").isdecimal() or not low <= int(text) <= high:
-            raise AirflowFailException(
-                f"{name} must be a whole number in [{low}, {high}], got {text!r}"
-            )
-        found[name] = int(text)
-    return found
 
 
 def round_states(context: Context, task_ids: Sequence[str]) -> dict[str, str]:
