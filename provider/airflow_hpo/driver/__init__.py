@@ -11,6 +11,8 @@ from airflow_hpo.driver.callbacks import announce
 from airflow_hpo.driver.champion import portrait
 from airflow_hpo.driver.function import FunctionRun, TooLongError, TrialEnded, drain, measure
 from airflow_hpo.driver.job import build_job, trial_label
+from airflow_hpo.driver.jobs import runner_specs
+from airflow_hpo.driver.memory import unfinished_key
 from airflow_hpo.driver.rounds import RoundResult, evaluate_round, suggest_round
 from airflow_hpo.driver.strays import Stray, StrayKind, end_jobs, find_strays, mend
 from airflow_hpo.driver.trial import TrialRun
@@ -39,9 +41,11 @@ __all__ = [
     "measure",
     "mend",
     "portrait",
+    "runner_specs",
     "safe_name",
     "study_folder",
     "suggest_round",
     "trial_folder",
     "trial_label",
+    "unfinished_key",
 ]

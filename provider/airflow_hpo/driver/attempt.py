@@ -86,11 +86,19 @@ class AttemptRun(ABC):
         self._owner = owner
         self._watch: Watch | None = None
         self._memory: Memory | None = None
+        self._trial: Trial | None = None
         self._is_taken_over = False
         self._running: tuple[Runner, str] | None = None
         self._called_off: CallOff | None = None
         self._kept: list[Measurement] = []
         self._signs = Signs(study.blueprint.trial.failures)
+
+    @property
+    def key(self) -> str:
+        """
+        What makes this attempt unique.
+        """
+        return self._key
 
     def run(self) -> Trial:
         """
@@ -148,6 +156,7 @@ class AttemptRun(ABC):
         trial = self.study.start(self.number, key=self._key)
         if trial.is_final:
             return trial, False  # this very attempt has already told its outcome
+        self._trial = trial
         self._is_taken_over = before.state is TrialState.RUNNING and before.attempt == trial.attempt
         self._memory = Memory(self.study, trial)
         if insist and record.stop is not None and self._memory.is_empty:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_hpo.runners.base import Runner
     from airflow_hpo.study import Study
 
-__all__ = ["KnownJob", "find_job", "jobs_of", "runner_spec"]
+__all__ = ["KnownJob", "find_job", "jobs_of", "runner_spec", "runner_specs"]
 
 _ALIVE = frozenset({JobState.PENDING, JobState.RUNNING})
 
@@ -112,7 +112,7 @@ def _recorded(study: Study, trial: Trial) -> Iterator[KnownJob]:
 
 def _searched(study: Study, trial: Trial, artifacts: Path) -> Iterator[KnownJob]:
     workspace = str(trial_folder(artifacts, study.name, trial))
-    for spec in _specs(study.blueprint):
+    for spec in runner_specs(study.blueprint):
         try:
             runner = create_runner(spec)
             if not isinstance(runner, Searchable):
@@ -124,7 +124,7 @@ def _searched(study: Study, trial: Trial, artifacts: Path) -> Iterator[KnownJob]
             yield KnownJob(runner, job.handle, job.attempt, job.step)
 
 
-def _specs(blueprint: Blueprint) -> list[RunnerSpec]:
+def runner_specs(blueprint: Blueprint) -> list[RunnerSpec]:
     """
     Return every place that a step or a rung of *blueprint* runs in, each once.
     """

@@ -16,6 +16,8 @@ try:
         AirflowSkipException,
         AirflowTaskTimeout,
         DownstreamTasksSkipped,
+        TaskDeferralError,
+        TaskDeferralTimeout,
         TaskDeferred,
     )
 except ImportError:  # Airflow 3.1
@@ -25,6 +27,8 @@ except ImportError:  # Airflow 3.1
         AirflowSkipException,
         AirflowTaskTimeout,
         DownstreamTasksSkipped,
+        TaskDeferralError,
+        TaskDeferralTimeout,
         TaskDeferred,
     )
 
@@ -34,6 +38,8 @@ __all__ = [
     "AirflowSkipException",
     "AirflowTaskTimeout",
     "DownstreamTasksSkipped",
+    "TaskDeferralError",
+    "TaskDeferralTimeout",
     "TaskDeferred",
     "conf",
 ]

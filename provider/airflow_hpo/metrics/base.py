@@ -39,7 +39,10 @@ class Collector(Protocol):
     Turns one attempt's output into measurements, as it comes.
 
     The same output gives the same measurements, however it is cut into pieces:
-    whoever takes over a running trial feeds it from the start again.
+    whoever takes over a running trial feeds it from the start again. A step that
+    another process follows gets a new collector, fed with that step's output
+    alone; one that reads something else than output says ``rereads = True``,
+    that it finds again what came of the steps before.
     """
 
     options_class: ClassVar[type[CollectorOptions]]

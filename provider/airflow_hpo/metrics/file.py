@@ -103,6 +103,7 @@ class FileCollector:
     """
 
     options_class: ClassVar[type[CollectorOptions]] = FileOptions
+    rereads: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -113,10 +113,13 @@ class SlotOperator(TrialOperator):
         answer = super().execute(context)
         with self.opened() as study:
             stop = study.record().stop
-        if stop is not None:
-            self.log.info("The study has ended: %s", stop.reason)
-            self._skip_others(context, answer)
+            if stop is not None:
+                self.log.info("The study has ended: %s", stop.reason)
+                self._skip_others(study, context, answer)
         return answer
+
+    def _number(self, study: Study, context: Context) -> int:
+        return study.ask(1, key=_slot_key(context))[0].number
 
     def _asked(self, study: Study, context: Context) -> Trial | None:
         """
@@ -136,20 +139,23 @@ class SlotOperator(TrialOperator):
         context[_LABEL] = "no trial"  # type: ignore[literal-required]
         self.log.info("No trial: %s", reason)
         answer: dict[str, Any] = {"number": None, "state": None, "values": None}
-        self._skip_others(context, answer)
+        self._skip_others(study, context, answer)
         return answer
 
-    def _skip_others(self, context: Context, answer: dict[str, Any]) -> None:
+    def _skip_others(self, study: Study, context: Context, answer: dict[str, Any]) -> None:
         """
         Have all slots skipped that have not begun.
+
+        One that has a trial looks after it itself, also while it is deferred.
         """
         ti = context["ti"]
-        slots = self.others or {}
+        begun = set(study.storage.keys(study.name))
         rest = [
             (task_id, index)
-            for task_id, count in slots.items()
+            for task_id, count in (self.others or {}).items()
             for index in range(count)
             if (task_id, index) != (ti.task_id, ti.map_index)
+            and f"{ti.dag_id}/{ti.run_id}/{task_id}/{index}" not in begun
         ]
         if rest:
             # Skipping is done by raising, and what is raised returns nothing.

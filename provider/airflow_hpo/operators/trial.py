@@ -4,17 +4,26 @@ The mapped task of a round: one task instance a trial.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_hpo.driver import FunctionRun, TrialRun
+from airflow_hpo.driver import FunctionRun, TrialRun, runner_specs, unfinished_key
 from airflow_hpo.errors import TrialFailedError
-from airflow_hpo.hooks.compat import AirflowFailException, AirflowSkipException
+from airflow_hpo.hooks.compat import (
+    AirflowFailException,
+    AirflowSkipException,
+    TaskDeferralError,
+    TaskDeferralTimeout,
+    conf,
+)
 from airflow_hpo.model.trial import Failure, TrialState
 from airflow_hpo.operators.base import BlueprintLike, StudyOperator
 from airflow_hpo.operators.function import FunctionCall
 from airflow_hpo.operators.notify import announce_from
 from airflow_hpo.operators.retry import retry_options
+from airflow_hpo.runners import is_remote
+from airflow_hpo.storage import codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +31,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_hpo.driver.attempt import AttemptRun
+    from airflow_hpo.model.blueprint import Blueprint, RunnerSpec
     from airflow_hpo.model.record import Attempt
     from airflow_hpo.model.trial import Trial
     from airflow_hpo.operators.function import InnerTask
@@ -44,6 +54,11 @@ class TrialOperator(StudyOperator):
     failed. Failures are tried again as often as the blueprint's ``retries``
     say for their kind, as long as the task has a retry left.
 
+    **Deferrable.** Where jobs run elsewhere, the task can leave its worker slot
+    as soon as the job is handed in: a trigger follows it, and the task comes back
+    for the next step, or to return. A worker that is killed comes back to the
+    job that runs, and starts no second one.
+
     **What it does not do.** It proposes nothing and decides nothing about the
     study: see `SuggestOperator` and `EvaluateOperator`.
 
@@ -63,6 +78,11 @@ class TrialOperator(StudyOperator):
 
         inner: Runs the function elsewhere than in this process.
 
+        deferrable:
+            Whether the task leaves its slot while a job runs. By default what
+            the blueprint's ``trial.deferrable`` says, else Airflow's
+            ``[operators] default_deferrable`` where the runner is a remote one.
+
         kwargs: See `StudyOperator`.
     """
 
@@ -78,6 +98,7 @@ class TrialOperator(StudyOperator):
         python_callable: Callable[..., Any] | None = None,
         op_kwargs: Mapping[str, Any] | None = None,
         inner: InnerTask | None = None,
+        deferrable: bool | None = None,
         **kwargs: Any,  # noqa: ANN401 - StudyOperator's own
     ) -> None:
         super().__init__(blueprint=blueprint, **{**retry_options(), **kwargs})
@@ -85,6 +106,8 @@ class TrialOperator(StudyOperator):
         self.python_callable = python_callable
         self.op_kwargs = op_kwargs
         self.inner = inner
+        self.deferrable = deferrable
+        self._stays = False
         self._trial_run: AttemptRun | None = None
         self._function_call: FunctionCall | None = None
 
@@ -93,17 +116,90 @@ class TrialOperator(StudyOperator):
         Return number, state and objective values of a complete trial.
         """
         with self.opened() as study:
-            self._trial_run = self._attempt(
-                study,
-                context,
-                key=_attempt_key(context),
-                artifacts=self.hook.artifacts(),
-                log=lambda line: self.log.info("%s", line),
-                insist=_was_cleared(context, self.retries),
-            )
-            trial = self._trial_run.run()
+            run = self._trial_run = self._attempt(study, context)
+            trial = self._advanced(study, run, context)
             announce_from(context, study)
             return self._told(study, trial)
+
+    def resume(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """
+        Go on after a job that was left to the triggerer; the journal tells where.
+        """
+        if event is not None and event.get("trouble"):
+            self.log.warning("The triggerer cannot follow the job: %s", event["trouble"])
+            self._stays = True
+        return self.execute(context)
+
+    def resume_execution(
+        self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
+    ) -> Any:  # noqa: ANN401 - BaseOperator's own
+        """
+        Go on; end the job first if it took longer than the task may.
+        """
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralTimeout:
+            with self.opened() as study:
+                self._give_up(study, context)
+            raise
+        except TaskDeferralError as error:  # such as no provider where the triggerer runs
+            return self.resume(context, {"trouble": str(error)})
+
+    def _advanced(self, study: Study, run: AttemptRun, context: Context) -> Trial:
+        """
+        Return the trial as told, or leave its job to the triggerer and do not return.
+        """
+        if not isinstance(run, TrialRun):
+            return run.run()
+        leaves = partial(self._leaves, study.blueprint)
+        trial = run.submit(lambda spec: not self._stays and leaves(spec))
+        if trial is None:
+            self._defer(study, run, context)
+        return trial
+
+    def _leaves(self, blueprint: Blueprint, spec: RunnerSpec) -> bool:
+        """
+        Return whether the task leaves a job of that runner to the triggerer.
+        """
+        for asked in (self.deferrable, blueprint.trial.deferrable):
+            if asked is not None:
+                return asked
+        return is_remote(spec) and conf.getboolean(
+            "operators", "default_deferrable", fallback=False
+        )
+
+    def _defer(self, study: Study, run: TrialRun, context: Context) -> NoReturn:
+        """
+        Leave the job that was handed in to a trigger.
+        """
+        from airflow_hpo.triggers.job import JobTrigger
+
+        limit = self.execution_timeout
+        if limit is not None:
+            # Counted from the attempt's start, over all its steps.
+            limit = max(timedelta(seconds=1), limit - timedelta(seconds=run.age))
+        trigger = JobTrigger(
+            study=study.name,
+            number=run.number,
+            key=run.key,
+            blueprint=codec.dump(
+                study.blueprint.model_dump(mode="json", exclude={"source": {"text"}})
+            ),
+            artifacts=str(self.hook.artifacts()),
+            log_name=_log_name(context),
+            hpo_conn_id=self.hpo_conn_id,
+        )
+        if "task_state_store" in context:  # Airflow 3.3: for people, the journal is what counts
+            context["task_state_store"].set("hpo_job", run.job)
+        self.defer(trigger=trigger, method_name="resume", timeout=limit)
+
+    def _give_up(self, study: Study, context: Context) -> None:
+        """
+        End the job of a task that waited for too long, and tell that.
+        """
+        run = self._attempt(study, context)
+        if isinstance(run, TrialRun):
+            run.give_up(f"took longer than the task's execution_timeout {self.execution_timeout}")
 
     def on_kill(self) -> None:
         """
@@ -114,17 +210,38 @@ class TrialOperator(StudyOperator):
         if self._function_call is not None:
             self._function_call.cancel()
 
-    def _attempt(self, study: Study, context: Context, **options: Any) -> AttemptRun:  # noqa: ANN401
+    def _attempt(self, study: Study, context: Context) -> AttemptRun:
         """
         Return the attempt that belongs to this try, of a command or of a function.
         """
-        number = self.trial["number"]
-        if self.python_callable is None:
-            return TrialRun(study, number, **options)
-        call = FunctionCall(self.python_callable, self.op_kwargs or {}, self.inner)
-        self._function_call = call
-        run = partial(call.run, context=context)
-        return FunctionRun(study, number, function=run, **options)
+        number = self._number(study, context)
+        options: dict[str, Any] = {
+            "artifacts": self.hook.artifacts(),
+            "log": lambda line: self.log.info("%s", line),
+            "insist": _was_cleared(context, self.retries),
+        }
+        if self.python_callable is not None:
+            call = self._function_call = FunctionCall(
+                self.python_callable, self.op_kwargs or {}, self.inner
+            )
+            run = partial(call.run, context=context)
+            return FunctionRun(study, number, key=_attempt_key(context), function=run, **options)
+        specs = runner_specs(study.blueprint)
+        if not any(is_remote(spec) or self._leaves(study.blueprint, spec) for spec in specs):
+            return TrialRun(study, number, key=_attempt_key(context), **options)
+        # A job that outlives its task is gone on with, and never started twice.
+        owner = _owner(context)
+        key = unfinished_key(study, number, owner=owner) or _attempt_key(context)
+        name = _log_name(context)
+        return TrialRun(study, number, key=key, owner=owner, log_name=name, **options)
+
+    def _number(self, study: Study, context: Context) -> int:
+        """
+        Return which trial it is.
+        """
+        del study, context
+        number: int = self.trial["number"]
+        return number
 
     def _told(self, study: Study, trial: Trial) -> dict[str, Any]:
         """
@@ -151,6 +268,22 @@ def _attempt_key(context: Context) -> str:
     # The id tells apart the tries of a run that was deleted and made again.
     place = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"
     return f"{place}/{ti.try_number}/{ti.id}"
+
+
+def _owner(context: Context) -> str:
+    """
+    Return what names all tries of this task instance up to its next clearing.
+    """
+    ti = context["ti"]
+    # Whoever clears a task raises this number, and wants the trial run anew.
+    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.max_tries}"
+
+
+def _log_name(context: Context) -> str:
+    """
+    Return the name of this try's log, which its triggers write to, too.
+    """
+    return f"try {context['ti'].try_number}"
 
 
 def _was_cleared(context: Context, retries: int | None) -> bool:

@@ -339,6 +339,7 @@ def _trials(
         retries=draw(st.builds(Retries, infrastructure=_counts, code=_counts)),
         failures=draw(_failures()),
         on_failure=draw(st.sampled_from(["continue", "continue_then_fail", "stop"])),
+        deferrable=draw(st.none() | st.booleans()),
     )
 
 
