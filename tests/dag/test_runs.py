@@ -14,11 +14,13 @@ from collections import Counter
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 pytest.importorskip("airflow")
 
+from airflow_hpo.operators.links import ReportLink
 from airflow_hpo.storage import open_storage
 from airflow_hpo.study import Study
 
@@ -104,6 +106,17 @@ def test_a_run_completes_its_trials(load, document):
     folder = Path(done.values["report", -1, "report"])
     assert json.loads((folder / "summary.json").read_text()) == summary
     assert len((folder / "trials.csv").read_text().splitlines()) == 6
+    assert done.values["report", -1, "summary"] == (folder / "summary.md").read_text()
+    assert f"Best: trial {best.number}" in (folder / "report.html").read_text("utf-8")
+
+
+def linked_report(done):
+    """
+    Return the study that the report task's button leads to.
+    """
+    link = urlsplit(done.values["report", -1, ReportLink().xcom_key])
+    assert (link.scheme, link.netloc, link.path) == ("", "", "/hpo/report.html")
+    return parse_qs(link.query)["study"]
 
 
 def test_a_trial_that_fails_does_not_end_the_run(load, document):
@@ -133,6 +146,9 @@ def test_a_failed_trial_may_fail_the_run_in_the_end(load, document):
     assert states(done, ".trial") == {"success": 4, "failed": 1}
     assert done.tasks["report", -1] == "failed"
     assert done.returned["report"]["states"] == {"complete": 4, "failed": 1}
+    folder = Path(done.values["report", -1, "report"])
+    assert "1 failed" in (folder / "report.html").read_text("utf-8")
+    assert linked_report(done) == [study_of(done, "then_fail").name]
 
 
 def test_the_first_failure_may_end_it_all(load, document):

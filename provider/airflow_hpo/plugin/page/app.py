@@ -18,13 +18,13 @@ from fastapi.responses import FileResponse, JSONResponse
 
 from airflow_hpo import __version__
 from airflow_hpo.errors import HpoError, StorageError, StudyNotFoundError
-from airflow_hpo.plugin.page.files import FILES, HEADERS, plotly_script, tag_of
+from airflow_hpo.plugin.page.files import FILES, HEADERS, REPORT_POLICY, plotly_script, tag_of
 from airflow_hpo.plugin.page.guard import Visitor, login, visitor
 from airflow_hpo.plugin.page.overview import overview
 from airflow_hpo.plugin.page.shelf import Shelf, Snapshot
 from airflow_hpo.plugin.page.studies import listed
 from airflow_hpo.plugin.page.table import Wish, chosen, page
-from airflow_hpo.report import write_csv
+from airflow_hpo.report import study_html, write_csv
 from airflow_hpo.report.figures import Asked, draw
 
 __all__ = ["page_app"]
@@ -155,6 +155,20 @@ def trials_csv(request: Request, who: _Visitor, name: _Name, wish: _Wish) -> Res
         text.getvalue(),
         media_type="text/csv; charset=utf-8",
         headers={**HEADERS, "Content-Disposition": disposition},
+    )
+
+
+@router.get("/report.html")
+def report(request: Request, who: _Visitor, name: _Name) -> Response:
+    """
+    Return the study's report as it would be written now: one page, with its own scripts.
+    """
+    found = _opened(request, who, name)
+    text = study_html(found.record, found.blueprint, events=found.events, measured=found.measured)
+    return Response(
+        text,
+        media_type="text/html; charset=utf-8",
+        headers={**HEADERS, "Content-Security-Policy": REPORT_POLICY},
     )
 
 

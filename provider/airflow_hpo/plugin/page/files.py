@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
-__all__ = ["FILES", "HEADERS", "plotly_script", "tag_of"]
+__all__ = ["FILES", "HEADERS", "REPORT_POLICY", "plotly_script", "tag_of"]
 
 _FOLDER = Path(__file__).parent / "static"
 
@@ -40,6 +40,16 @@ HEADERS: Mapping[str, str] = {
     "Cache-Control": "private, no-cache",
 }
 """Of everything that is served."""
+
+
+REPORT_POLICY = (
+    # Its scripts are written into it: they run as nobody, with no cookie, and
+    # reach nothing.
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
+    "sandbox allow-scripts allow-downloads allow-popups"
+)
+"""The policy for a study's report."""
 
 
 def plotly_script() -> Path | None:
