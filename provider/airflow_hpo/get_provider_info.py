@@ -41,6 +41,9 @@ def get_provider_info() -> dict[str, Any]:
             {"name": "hpo_trial", "class-name": "airflow_hpo.operators.function.hpo_trial"}
         ],
         "hooks": [{"integration-name": integration, "python-modules": ["airflow_hpo.hooks.study"]}],
+        "triggers": [
+            {"integration-name": integration, "python-modules": ["airflow_hpo.triggers.job"]}
+        ],
         "extra-links": ["airflow_hpo.operators.links.ReportLink"],
         "connection-types": [_connection_type()],
         "config": {"hpo": _config()},
