@@ -7,9 +7,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from airflow_hpo.driver import study_folder
+from airflow_hpo.driver import portrait, study_folder
 from airflow_hpo.errors import StudyError
-from airflow_hpo.hooks.compat import AirflowFailException
+from airflow_hpo.hooks.compat import AirflowFailException, AirflowSkipException
 from airflow_hpo.model.trial import TrialState
 from airflow_hpo.operators.base import BlueprintLike, StudyOperator, round_states
 from airflow_hpo.operators.links import ReportLink
@@ -50,6 +50,11 @@ class ReportOperator(StudyOperator):
 
         watched: Tasks whose failure fails the run: all suggest and evaluate tasks.
 
+        hand_over:
+            Whether other tasks go on with the best trial: it is the XCom ``best``,
+            its parameters ``best_params``, each one ``best_params.NAME``; and
+            where there is none, this task fails.
+
         kwargs: See `StudyOperator`.
     """
 
@@ -61,17 +66,21 @@ class ReportOperator(StudyOperator):
         *,
         blueprint: BlueprintLike,
         watched: Sequence[str] = (),
+        hand_over: bool = False,
         **kwargs: Any,  # noqa: ANN401 - StudyOperator's own
     ) -> None:
         kwargs.setdefault("trigger_rule", "all_done")
         super().__init__(blueprint=blueprint, **kwargs)
         self.watched = watched
+        self.hand_over = hand_over
 
     def execute(self, context: Context) -> dict[str, Any]:
         """
         Return the study's summary.
         """
         ti, broken = context["ti"], self._broken(context)
+        if self._was_passed_over(context):
+            raise AirflowSkipException("the search was skipped, by what stands before it")
         with self.opened() as study:
             try:
                 record = study.record()
@@ -81,6 +90,8 @@ class ReportOperator(StudyOperator):
             folder = study_folder(self.hook.artifacts(), study.name) / "report"
             files = report_on(study, folder)
             broken += self._failed_trials(context, study, record)
+            if self.hand_over:
+                broken += self._handed_over(context, study)
         markdown = files.markdown.read_text("utf-8")
         self.log.info("%s", markdown)
         self.log.info("The report lies in %s", folder)
@@ -94,6 +105,27 @@ class ReportOperator(StudyOperator):
             ti.xcom_push(key="return_value", value=summary)
             raise AirflowFailException("; ".join(broken))
         return summary
+
+    def _was_passed_over(self, context: Context) -> bool:
+        """
+        Return whether nothing of the search was run, and nothing of it failed.
+        """
+        states = round_states(context, self.watched)
+        return bool(self.watched) and all(states.get(each) == "skipped" for each in self.watched)
+
+    def _handed_over(self, context: Context, study: Study) -> list[str]:
+        """
+        Give the best trial to other tasks; returns what keeps it from that.
+        """
+        best = study.best()
+        if best is None:
+            return ["no trial is complete, so there is no best one"]
+        found, ti = portrait(study, best, self.hook.artifacts()), context["ti"]
+        ti.xcom_push(key="best", value=found)
+        ti.xcom_push(key="best_params", value=found["parameters"])
+        for name, value in found["parameters"].items():
+            ti.xcom_push(key=f"best_params.{name}", value=value)
+        return []
 
     def _broken(self, context: Context) -> list[str]:
         """
