@@ -19,13 +19,14 @@ RUNNERS = Table(
     entries={
         "subprocess": "airflow_hpo.runners.subprocess:SubprocessRunner",
         "inline": "airflow_hpo.runners.inline:InlineRunner",
+        "docker": "airflow_hpo.runners.docker:DockerRunner",
         "kubernetes": "airflow_hpo.runners.kubernetes:KubernetesRunner",
     },
     group="airflow_hpo.runners",
 )
 
 # Names of the native dialect whose runners are not built yet.
-PLANNED = frozenset({"docker", "aws_batch"})
+PLANNED = frozenset({"aws_batch"})
 
 
 def is_remote(spec: RunnerSpec) -> bool:

@@ -1,0 +1,302 @@
+"""
+Runs a job as a container of a Docker engine, or of Podman's service that speaks like one.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from airflow_hpo.errors import TrialError, TrialFailedError, TrialInvalidError
+from airflow_hpo.model.job import JobState
+from airflow_hpo.model.trial import Failure
+from airflow_hpo.runners.base import ENDED
+from airflow_hpo.runners.docker_container import (
+    LABEL,
+    container_name,
+    host_settings,
+    labels_of,
+    settings_of,
+)
+from airflow_hpo.runners.docker_engine import Engine
+from airflow_hpo.runners.docker_options import DockerOptions
+from airflow_hpo.runners.docker_output import PAGE, Follower
+from airflow_hpo.runners.docker_state import OVER, WAITING, ending_of, ran_s
+from airflow_hpo.runners.files import Ending
+from airflow_hpo.runners.remote import AwayError, RemoteHandle, RemoteOptions, RemoteRunner, Sight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from airflow_hpo.model.job import Job
+    from airflow_hpo.runners.transcript import Pen
+
+__all__ = ["DockerOptions", "DockerRunner"]
+
+_HANDLE = f"{LABEL}.handle"
+
+# Seconds that an engine gets to kill a container, and a container to end by
+# itself past its time limit before we do it.
+_PATIENCE_S = 15.0
+
+# Bounds of the seconds between two looks at a container that is asked to end.
+_SHORTEST_LOOK_S = 0.01
+_LONGEST_LOOK_S = 0.25
+
+_GONE = "the container is gone: somebody removed it before its end was seen"
+
+
+class DockerRunner(RemoteRunner):
+    """
+    Runs each job in a container of its own, with ``/bin/sh -c`` of the image.
+
+    **How it works.** The container is named after the job, so an engine never
+    has two of it, and labelled with study, trial, attempt and step, so that it is
+    found again. Its output is copied into the workspace as it comes. Once its
+    end is on record there, the container is removed. It goes on when this process
+    is killed; any process with the handle can follow, cancel, and read the result.
+
+    **What the job sees.** The study's folder and the one that the command starts
+    in, under the same paths as here, so variables such as ``HPO_PARAMS_FILE``
+    hold; what is in ``.jobs`` it may only read. The variables of the job, those
+    that *pass_environment* names, and none else of ours.
+
+    **What it does not do.** It shares out no GPUs among jobs: an engine that is
+    asked for one GPU gives the first to everybody.
+
+    **Known limitation.** The folders must be on the engine's machine. Where
+    Airflow runs in a container itself, they have to be mounted there under the
+    same path, or be a volume that *mounts* names.
+    """
+
+    options_class: ClassVar[type[RemoteOptions]] = DockerOptions
+    needs_command: ClassVar[bool] = True
+    # An engine is mostly a machine's own: who waits elsewhere would not reach it.
+    is_remote: ClassVar[bool] = False
+
+    def __init__(self, options: DockerOptions) -> None:
+        super().__init__(options)
+        self._engine = Engine(options.base_url, options.connection)
+        self._followers: dict[str, Follower] = {}
+
+    def _start(self, job: Job) -> RemoteHandle:
+        handle, is_new = self._make(job)
+        if is_new:
+            self._engine.start(_container(handle))
+        return handle
+
+    def _make(self, job: Job) -> tuple[RemoteHandle, bool]:
+        """
+        Make the container of *job*; return whether it still has to be started.
+        """
+        name, engine = container_name(job), self._engine
+        settings = settings_of(job, self.options, rootless=engine.is_rootless)
+        handle = RemoteHandle.of(job, {"container": name, "engine": engine.name})
+        self._end_rivals(handle)
+        engine.provide(self.options.image, self.options.pull)
+        host = host_settings(job, self.options, sdk=engine.sdk)
+        labels = {**labels_of(job), _HANDLE: handle.text}
+        if engine.create(name, self.options.image, host=host, labels=labels, **settings):
+            return handle, True
+        # Somebody made it before, and perhaps died before starting it.
+        about = engine.inspect(name)
+        return handle, about is not None and about["State"]["Status"] in WAITING
+
+    def _end_rivals(self, handle: RemoteHandle) -> None:
+        """
+        End jobs that have the files which those of *handle* are going to have.
+
+        Raises:
+            TrialInvalidError: If another trial uses the workspace.
+        """
+        for other in self._labelled({"workspace": handle.folder}):
+            if other.key == handle.key or other.ending() is not None:
+                continue
+            if other.owner != handle.owner and self._state(other) not in ENDED:
+                raise TrialInvalidError(
+                    f"a workspace belongs to one trial, got {handle.folder}, where {other.key} runs"
+                )
+            if other.name == handle.name:
+                self.cancel(other.text)
+
+    def _look(self, job: RemoteHandle) -> Sight | None:
+        about = self._engine.inspect(_container(job))
+        if about is None:
+            return self._missing(job)
+        state = about["State"]
+        if job.timeout_s is not None and ran_s(state) > job.timeout_s + job.grace_s + _PATIENCE_S:
+            self._end(job)  # it ought to have ended itself
+            state = (self._engine.inspect(_container(job)) or about)["State"]
+        if state["Status"] in WAITING:
+            return Sight(JobState.PENDING)
+        if state["Status"] in OVER:
+            return Sight.ended(ending_of(state, timeout_s=job.timeout_s))
+        return Sight(JobState.RUNNING)
+
+    def _missing(self, job: RemoteHandle) -> Sight | None:
+        """
+        Return what it means that the engine does not know the container of *job*.
+        """
+        if self._is_elsewhere(job) or RemoteHandle.read(job.files.handle) is None:
+            return None
+        return Sight.ended(Ending(reason=_GONE, failure=Failure.INFRASTRUCTURE))
+
+    def _settled(self, job: RemoteHandle, sight: Sight | None) -> JobState:
+        if sight is None:
+            return JobState.UNKNOWN
+        state = super()._settled(job, sight)
+        if state is JobState.DONE:
+            self._followers.pop(job.text, None)
+            with suppress(AwayError, TrialError):  # whoever looks for jobs next does it
+                self._engine.remove(_container(job))
+        return state
+
+    def _read(self, job: RemoteHandle, pen: Pen, *, last: bool) -> None:
+        if not last:
+            follower = self._follower(job)
+            if follower is not None:
+                _write(pen, *follower.take())
+            return
+        start, data = 0, bytearray()
+        for chunk in self._engine.output(_container(job), follow=False):
+            data += chunk
+            if len(data) > PAGE:
+                _write(pen, start, bytes(data))
+                start, data = start + len(data), bytearray()
+        _write(pen, start, bytes(data))
+
+    def _follower(self, job: RemoteHandle) -> Follower | None:
+        """
+        Return who reads the output of *job* as it comes; `None` unless it runs.
+        """
+        follower = self._followers.get(job.text)
+        if follower is None or not follower.is_alive():
+            if self._lately(job) is not JobState.RUNNING:
+                return None
+            follower = self._followers[job.text] = Follower(self._engine, _container(job))
+            follower.start()
+        return follower
+
+    def _is_due(self, job: RemoteHandle) -> bool:
+        follower = self._followers.get(job.text)
+        return super()._is_due(job) if follower is None else follower.bell.is_set()
+
+    def wait(self, handle: str, seconds: float, *, since: int | None = None) -> JobState:
+        """
+        Return the job's state after *seconds*, or earlier if there is news.
+        """
+        job = RemoteHandle.parse(handle)
+        if job is None:
+            return JobState.UNKNOWN
+        deadline = time.monotonic() + seconds
+        while True:
+            state = self._lately(job)
+            left = deadline - time.monotonic()
+            if state in ENDED or left <= 0:
+                return state
+            if since is not None and self.logs(handle, since)[0]:
+                return state
+            self._nap(job, min(self.options.poll_s, left))
+
+    def _nap(self, job: RemoteHandle, seconds: float) -> None:
+        """
+        Sleep until there is output, the job ends, or *seconds* are over.
+        """
+        follower = self._follower(job)
+        if follower is None:
+            time.sleep(min(seconds, _LONGEST_LOOK_S))
+            return
+        follower.bell.wait(seconds)
+        if not follower.is_alive():
+            self._seen.pop(job.id, None)  # it has ended, or the engine has a hiccup
+            time.sleep(_SHORTEST_LOOK_S)
+
+    def cancel(self, handle: str) -> None:
+        """
+        End the job and everything it started; returns when it is gone.
+
+        Raises:
+            TrialFailedError: If the engine does not answer, or it is another one's.
+        """
+        job = RemoteHandle.parse(handle)
+        if job is not None and self._state(job) is JobState.UNKNOWN and self._is_elsewhere(job):
+            raise TrialFailedError(
+                f"the job is not known on {self._engine.name}: {job.key}; "
+                f"it was started on {job.place['engine']}"
+            )
+        super().cancel(handle)
+
+    def _is_elsewhere(self, job: RemoteHandle) -> bool:
+        return job.place.get("engine", self._engine.name) != self._engine.name
+
+    def _stop(self, job: RemoteHandle) -> None:
+        about = self._engine.inspect(_container(job))
+        if about is None:
+            return
+        if about["State"]["Status"] in WAITING:
+            self._engine.remove(_container(job))
+            return
+        if about["State"].get("Paused"):
+            self._engine.unpause(_container(job))  # who is stopped cannot hear
+        self._end(job)
+        self._state(job)
+
+    def _end(self, job: RemoteHandle) -> None:
+        """
+        Ask a container to end, wait for the grace period, then kill it.
+
+        Raises:
+            TrialFailedError: If even that does not end it.
+        """
+        name = _container(job)
+        for number, patience in ((signal.SIGTERM, job.grace_s), (signal.SIGKILL, _PATIENCE_S)):
+            self._engine.signal(name, number)
+            deadline, pause = time.monotonic() + patience, _SHORTEST_LOOK_S
+            while self._runs(name):
+                if time.monotonic() >= deadline:
+                    break
+                time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+                pause = min(pause * 2, _LONGEST_LOOK_S)
+            else:
+                return
+        raise TrialFailedError(f"the container {name} cannot be killed")
+
+    def _runs(self, name: str) -> bool:
+        about = self._engine.inspect(name)
+        return about is not None and about["State"]["Status"] not in OVER
+
+    def _search(self, study: str, trial: int, *, workspace: str) -> Iterable[RemoteHandle]:
+        """
+        Return the jobs of a trial: those that have containers, and those on record alone.
+        """
+        wanted = {"study": study, "trial": str(trial), "workspace": workspace}
+        found = {handle.text: handle for handle in self._labelled(wanted)}
+        for handle in found.values():
+            if handle.ending() is not None:  # whoever told of it could not remove it
+                self._engine.remove(_container(handle))
+        for path in sorted((Path(workspace) / ".jobs").glob("*.json")):
+            noted = RemoteHandle.read(path)
+            if noted is not None and noted.owner == f"{study}/{trial}" and _container(noted):
+                found.setdefault(noted.text, noted)
+        return found.values()
+
+    def _labelled(self, wanted: Mapping[str, str]) -> list[RemoteHandle]:
+        labels = self._engine.labels({f"{LABEL}.{name}": text for name, text in wanted.items()})
+        handles = (RemoteHandle.parse(each.get(_HANDLE, "")) for each in labels)
+        return [handle for handle in handles if handle is not None]
+
+
+def _container(job: RemoteHandle) -> str:
+    return str(job.place.get("container", ""))
+
+
+def _write(pen: Pen, start: int, data: bytes) -> None:
+    """
+    Write what of *data*, which begins at *start*, is not in the copy yet.
+    """
+    fresh = data[max(0, pen.size - start) :]
+    if fresh:
+        pen.write(fresh, {})
