@@ -506,14 +506,13 @@ class TestJob:
         workspace.mkdir()
         step = blueprint.trial.steps[0]
 
-        job = build_job(blueprint, trial, step, study="s", workspace=workspace, options={})
+        job = build_job(blueprint, trial, step, study="s", workspace=workspace)
         unfiled = build_job(
             make(trial={"workdir": workdir}),
             trial,
             step,
             study="s",
             workspace=workspace,
-            options={},
         )
 
         assert job.workdir == str(tmp_path / (workdir or "."))

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_hpo.driver import TrialRun, build_job, end_jobs, find_strays, mend, trial_folder
 from airflow_hpo.driver.jobs import jobs_of
-from airflow_hpo.driver.memory import unfinished_key
+from airflow_hpo.driver.memory import own_key
 from airflow_hpo.driver.strays import StrayKind
 from airflow_hpo.driver.workspace import claim_folder
 from airflow_hpo.model.blueprint import Blueprint
@@ -230,7 +230,7 @@ def test_job_whose_handle_was_never_noted_is_found(bench):
     folder = trial_folder(own.files, "s", trial)
     claim_folder(folder, "s", trial)
     step = own.blueprint.trial.steps[0]
-    job = build_job(own.blueprint, trial, step, study="s", workspace=folder, options={})
+    job = build_job(own.blueprint, trial, step, study="s", workspace=folder)
     create_runner(own.blueprint.trial.runner).submit(job)
 
     assert own.attempt().submit(always) is None
@@ -394,17 +394,28 @@ class TestOwners:
 
     def test_unfinished_attempt_is_its_owner_s(self, bench):
         """
-        The same owner finds its key until the outcome is told; another owner finds nothing.
+        The same owner finds its key; another owner finds nothing.
         """
         own = bench(make(WAITS))
-        assert unfinished_key(own.study(), 0, owner="task") is None
+        assert own_key(own.study(), 0, owner="task") is None
         own.attempt(owner="task").submit(always)
 
-        assert unfinished_key(own.study(), 0, owner="task") == "try 1"
-        assert unfinished_key(own.study(), 0, owner="cleared") is None
+        assert own_key(own.study(), 0, owner="task") == "try 1"
+        assert own_key(own.study(), 0, owner="cleared") is None
+
+    def test_attempt_that_ended_well_is_not_repeated(self, bench):
+        """
+        An owner that never heard of the end finds it; one whose attempt failed begins anew.
+        """
+        own = bench(make(WAITS))
         own.go()
-        own.attempt().run()
-        assert unfinished_key(own.study(), 0, owner="task") is None
+        told = own.attempt(owner="task").run()
+        own.attempt(number=1, owner="task").submit(always)
+        own.attempt(number=1).give_up("lost")
+
+        assert own_key(own.study(), 0, owner="task") == "try 1"
+        assert own.attempt(owner="task").run() == told
+        assert own_key(own.study(), 1, owner="task") is None
 
     def test_attempt_without_owner_is_nobody_s(self, bench):
         """
@@ -413,7 +424,7 @@ class TestOwners:
         own = bench(make(WAITS))
         own.study().start(0, key="try 1")
 
-        assert unfinished_key(own.study(), 0, owner="task") is None
+        assert own_key(own.study(), 0, owner="task") is None
 
 
 class TestStrays:

@@ -451,7 +451,6 @@ class TestTrials:
             blueprint.trial.steps[0],
             study="s",
             workspace=tmp_path,
-            options={},
         )
 
         assert made.gpus == expected

@@ -61,7 +61,7 @@ class AttemptRun(ABC):
 
         owner:
             Whoever comes back under this name may go on with the attempt; see
-            `unfinished_key`. `None` for nobody.
+            `own_key`. `None` for nobody.
     """
 
     def __init__(
@@ -232,6 +232,13 @@ class AttemptRun(ABC):
         if not folder.is_dir():
             self._log(f"the checkpoint of trial {trial.parent} is not on this machine: {folder}")
         return folder
+
+    def _is_over(self) -> bool:
+        """
+        Look whether there is a reason to end the trial; return whether it is called off.
+        """
+        self._end_if(self._watch.look() if self._watch else None)
+        return self._called_off is not None
 
     def _end_if(self, verdict: Verdict | None) -> None:
         """

@@ -151,7 +151,6 @@ class FunctionRun(AttemptRun):
             self.study.blueprint.trial.steps[0],
             study=self.study.name,
             workspace=folder,
-            options={},
             shared=study_folder(self._artifacts, self.study.name),
             parent=self._parent_checkpoint(trial),
         )

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_hpo.blueprint.commands import parse_command
+from airflow_hpo.driver.jobs import runner_spec
 from airflow_hpo.errors import TrialInvalidError
 from airflow_hpo.model.job import Job
 from airflow_hpo.platforms import create_platform
@@ -16,7 +17,7 @@ from airflow_hpo.platforms.base import Scene
 from airflow_hpo.report import write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_hpo.model.blueprint import Blueprint, Step
     from airflow_hpo.model.trial import Trial
@@ -63,9 +64,9 @@ def build_job(
     *,
     study: str,
     workspace: Path,
-    options: Mapping[str, Any],
     shared: Path | None = None,
     parent: Path | None = None,
+    ended: Callable[[], bool] = lambda: False,
 ) -> Job:
     """
     Return the job of one step of *trial*, and write the files that it reads.
@@ -81,11 +82,11 @@ def build_job(
 
         workspace: Folder of the trial's files.
 
-        options: The runner's own settings.
-
         shared: Folder of what all trials of the study need; by default the workspace.
 
         parent: Checkpoints of the trial that this one goes on from, if any.
+
+        ended: Whether the trial is called off, so that waiting is of no use.
 
     Raises:
         TrialInvalidError: If the folder that the command starts in is missing,
@@ -102,6 +103,7 @@ def build_job(
         workspace=workspace,
         shared=shared or workspace,
         parent=parent,
+        ended=ended,
     )
     values = scene.configuration
     return Job(
@@ -121,7 +123,7 @@ def build_job(
         },
         timeout_s=blueprint.trial.timeout_s,
         grace_s=blueprint.trial.grace_s,
-        options=dict(options),
+        options=dict(runner_spec(blueprint, trial, step).options),
         gpus=_gpus(blueprint, trial, step),
         token=str(trial.started),
     )
@@ -136,6 +138,7 @@ def scene_of(
     workspace: Path,
     shared: Path,
     parent: Path | None = None,
+    ended: Callable[[], bool] = lambda: False,
 ) -> Scene:
     """
     Return what is known of the job of one step of *trial*; arguments as in `build_job`.
@@ -154,6 +157,8 @@ def scene_of(
         shared=shared,
         workdir=Path(workdir) if workdir else workspace,
         parent=parent,
+        created=trial.created or 0.0,
+        ended=ended,
     )
 
 

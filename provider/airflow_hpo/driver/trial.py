@@ -280,8 +280,7 @@ class TrialRun(AttemptRun):
         mark = f"{self.study.record().created}\n{step.command}"
         with Turn(shared, step.name, mark) as turn:
             while not turn.take():
-                self._end_if(self._watch.look() if self._watch else None)
-                if self._called_off is not None:
+                if self._is_over() and self._called_off is not None:
                     return self._ended_early(self._called_off)
                 time.sleep(WAIT_S)
             if turn.is_done:
@@ -405,9 +404,9 @@ class TrialRun(AttemptRun):
             step,
             study=self.study.name,
             workspace=folder,
-            options=spec.options,
             shared=study_folder(self._artifacts, self.study.name),
             parent=self._parent_checkpoint(trial),
+            ended=self._is_over,
         )
         return job, spec
 

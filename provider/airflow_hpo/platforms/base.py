@@ -4,7 +4,7 @@ What a platform is: it gives a job the files and variables that code expects the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -45,6 +45,12 @@ class Scene:
         workdir: Folder the command starts in.
 
         parent: Checkpoints of the trial that this one goes on from, if any.
+
+        created:
+            When the trial was suggested, in seconds since the epoch; the same
+            for all that were suggested together.
+
+        ended: Whether the trial is called off, so that waiting is of no use.
     """
 
     study: str
@@ -56,6 +62,8 @@ class Scene:
     shared: Path
     workdir: Path
     parent: Path | None = None
+    created: float = 0.0
+    ended: Callable[[], bool] = lambda: False
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -16,6 +17,7 @@ from pydantic import Field
 
 from airflow_hpo.platforms.base import PlatformOptions
 from airflow_hpo.platforms.fetching import InputSpec, checksums, fetch
+from airflow_hpo.platforms.group import addresses, assemble
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,11 +40,16 @@ class ValohaiOptions(PlatformOptions):
         inputs: Files that each execution finds in its inputs folder.
 
         parameters: Values of parameters that the space does not have.
+
+        group:
+            How many executions work together: each starts once all are there,
+            and finds where in ``distributed.json``. `None` where each is alone.
     """
 
     step: str = ""
     inputs: tuple[InputSpec, ...] = ()
     parameters: dict[str, Any] = Field(default_factory=dict)
+    group: int | None = Field(default=None, ge=1, le=1000)
 
 
 class ValohaiPlatform:
@@ -78,6 +85,8 @@ class ValohaiPlatform:
         _write(config, "parameters", values)
         _write(config, "inputs", {name: _listed(files) for name, files in found.items()})
         _write(config, "execution", execution)
+        if self._options.group is not None:
+            self._join(scene, execution, config, count=self._options.group)
         return {
             "VH_CONFIG_DIR": str(config),
             "VH_INPUTS_DIR": str(inputs),
@@ -98,6 +107,29 @@ class ValohaiPlatform:
             spec.name: checksums(spec, values=values, scene=scene) for spec in self._options.inputs
         }
         return {"inputs": inputs, "parameters": self._options.parameters}
+
+    def _join(
+        self, scene: Scene, execution: Mapping[str, Any], config: Path, *, count: int
+    ) -> None:
+        """
+        Wait for the group, and write what connects its members.
+        """
+        member = scene.trial % count
+        about = {
+            "announce_time": datetime.now(timezone.utc).isoformat(),
+            "identity": execution["valohai.execution-id"],
+            "job_id": f"exec-{execution['valohai.execution-id']}",
+            "member_id": str(member),
+            "network": {"exposed_ports": {}, "local_ips": addresses(), "public_ips": []},
+        }
+        name = f"task-{execution['valohai.task-id']}"
+        # Those of another study of this name have nothing to do with it.
+        folder = scene.shared / "group" / f"{scene.created:.6f}"
+        members = assemble(folder, member, count=count, about=about, ended=scene.ended)
+        if members is None:
+            return
+        own = {"group_name": name, "member_id": str(member), "required_count": count}
+        _write(config, "distributed", {"config": own, "members": list(members), "self": about})
 
     def _execution(self, scene: Scene) -> dict[str, Any]:
         """

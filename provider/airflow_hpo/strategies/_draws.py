@@ -5,6 +5,7 @@ Random configurations, each trial's from a stream of its own, none twice.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ class Tried:
             parameter.name: isinstance(parameter.distribution, (Float, Int, Normal, LogNormal))
             for parameter in space.parameters
         }
-        self._labels = {self._label(trial.configuration) for trial in trials}
+        self._labels = Counter(self._label(trial.configuration) for trial in trials)
 
     def __contains__(self, configuration: Configuration) -> bool:
         """
@@ -59,11 +60,17 @@ class Tried:
         """
         return self._label(configuration) in self._labels
 
+    def count(self, configuration: Configuration) -> int:
+        """
+        Return how often *configuration* was tried.
+        """
+        return self._labels[self._label(configuration)]
+
     def add(self, configuration: Configuration) -> None:
         """
         Remember that *configuration* is taken.
         """
-        self._labels.add(self._label(configuration))
+        self._labels[self._label(configuration)] += 1
 
     def _label(self, configuration: Configuration) -> object:
         if not configuration.keys() <= self._is_number.keys():

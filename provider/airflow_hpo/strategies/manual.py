@@ -34,9 +34,14 @@ class ManualOptions(Options):
         configurations:
             Each with a value for every active parameter; constants may be
             left out. Tried in this order, one that repeats only once.
+
+        repeat:
+            How often each is tried: as the executions of a group that work
+            together, or to see how much results vary.
     """
 
     configurations: tuple[dict[str, Value], ...] = Field(min_length=1)
+    repeat: int = Field(default=1, ge=1, le=1000)
 
 
 class ManualStrategy:
@@ -56,7 +61,7 @@ class ManualStrategy:
 
     def limit(self, space: Space) -> int | None:
         """
-        Return how many different configurations are listed.
+        Return how many different configurations are listed, repeated ones as often.
         """
         return sum(1 for _ in self._new(space, ()))
 
@@ -89,9 +94,12 @@ class ManualStrategy:
         return [Suggestion(values, "manual") for values in islice(new, count)]
 
     def _new(self, space: Space, trials: Sequence[Trial]) -> Iterator[dict[str, Value]]:
-        tried = Tried(space, trials)
+        repeat, tried = self.options.repeat, Tried(space, trials)
+        seen = Tried(space, ())
         for values in self.options.configurations:
             configuration = space.arrange(values)
-            if configuration not in tried:
-                tried.add(configuration)
+            if configuration in seen:
+                continue
+            seen.add(configuration)
+            for _ in range(repeat - tried.count(configuration)):
                 yield configuration

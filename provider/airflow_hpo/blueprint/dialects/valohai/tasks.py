@@ -53,6 +53,9 @@ ON_FAILURE = {
     "stop-all-and-error": "stop",
 }
 
+_TOGETHER = "distributed"
+_LISTED = ("manual_search", _TOGETHER)
+
 
 def slug(name: str) -> str:
     """
@@ -89,14 +92,10 @@ def read_task(task: Item, step: Item, note: Item | None, problems: Problems) -> 
     Return what *task* says, or `None` where its type cannot be had.
     """
     at = _Reading(task, step, note, problems)
-    if at.type == "distributed":
-        message = "tasks of the type distributed are not supported yet"
-        problems.error((*task.path, "type"), message)
-        return None
     say_unsupported(step, problems, has_runner=at.noted("runner") is not None)
     _warn_of_keys(at)
     declared, known = declared_of(step, problems)
-    listed = at.type in {"grid_search", "manual_search"}
+    listed = at.type in {"grid_search", *_LISTED}
     axes = read_axes(task, declared, problems, listed=listed, known=known)
     configurations = _configurations(at, declared, axes, known=known)
     add_defaults(axes, task, declared, problems)
@@ -109,16 +108,33 @@ def read_task(task: Item, step: Item, note: Item | None, problems: Problems) -> 
     _relocate(at, axes)
     draft.objectives = _objectives(at)
     _plan(at, draft, axes, configurations)
-    on_failure = ON_FAILURE[task.keys.get("on-child-error", "continue-and-error")]
+    # Where one is missing, the others of a group would wait for ever.
+    usual = "stop-all-and-error" if at.type == _TOGETHER else "continue-and-error"
+    on_failure = ON_FAILURE[task.keys.get("on-child-error", usual)]
     if "stop-condition" in task.keys:
         path, values = (*task.path, "stop-condition"), {"expression": task.keys["stop-condition"]}
         rule = build(ExpressionRule, values, path, problems)
         draft.stop = {} if rule is None else {0: rule}
     fillings = axes.fillings(declared)
     draft.trial = trial_of(step, fillings, note=note, on_failure=on_failure, problems=problems)
-    if draft.trial is not None and task.keys.get("reuse-children"):
-        draft.trial = draft.trial.model_copy(update={"reuse": True})
+    _finish(at, draft)
     return draft
+
+
+def _finish(at: _Reading, draft: Draft) -> None:
+    """
+    Fill in what a task says of its executions.
+    """
+    trial, count = draft.trial, at.task.keys.get("execution-count")
+    if trial is None:
+        return
+    if at.task.keys.get("reuse-children"):
+        trial = trial.model_copy(update={"reuse": True})
+    if at.type == _TOGETHER and count and trial.platform is not None:
+        options = {**trial.platform.options, "group": count}
+        platform = trial.platform.model_copy(update={"options": options})
+        trial = trial.model_copy(update={"platform": platform})
+    draft.trial = trial
 
 
 def _warn_of_keys(at: _Reading) -> None:
@@ -140,6 +156,8 @@ def _configurations(
     """
     Return what a manual search tries; `None` for other types and where that is wrong.
     """
+    if at.type == _TOGETHER:
+        return _together(at, axes)
     if at.type != "manual_search":
         return None
     if at.task.keys.get("parameter-sets"):
@@ -154,6 +172,17 @@ def _configurations(
         name: values * rows if len(values) == 1 else values for name, values in axes.values.items()
     }
     return [{name: column[row] for name, column in columns.items()} for row in range(rows)]
+
+
+def _together(at: _Reading, axes: Axes) -> list[dict[str, Value]] | None:
+    """
+    Return the one configuration of executions that work together.
+    """
+    several = [name for name, values in axes.values.items() if len(values) > 1]
+    for name in several:
+        message = "must have one value where executions work together"
+        at.problems.error(axes.places[name], f"{message}, got {len(axes.values[name])}")
+    return None if several else [{name: values[0] for name, values in axes.values.items()}]
 
 
 def _objectives(at: _Reading) -> tuple[Objective, ...]:
@@ -189,13 +218,13 @@ def _plan(
     Fill in strategy, budget and execution.
     """
     name, options = _strategy(at, axes)
-    if at.type == "manual_search":
-        options = {"configurations": configurations or [{}]}
+    if at.type in _LISTED:
+        options = {"configurations": configurations or [{}], **options}
     values: dict[str, Any] = {"name": name, "options": options, "seed": at.noted("seed")}
     if at.type == _BAYESIAN:
         values["startup_trials"] = STARTUP
     draft.strategy = build(StrategySpec, values, at.task.path, at.problems)
-    if at.type == "manual_search" and configurations is None:
+    if at.type in _LISTED and configurations is None:
         draft.strategy = None  # what is wrong is noted
     count = _count(at, axes, configurations)
     if count is None:
@@ -214,6 +243,8 @@ def _strategy(at: _Reading, axes: Axes) -> tuple[str, dict[str, Any]]:
     varies = any(not isinstance(found, Constant) for found in axes.distributions.values())
     if at.type == "grid_search" and not (varies or axes.broken):
         return "manual", {"configurations": [{}]}  # a grid of one
+    if at.type == _TOGETHER:
+        return "manual", {"repeat": at.task.keys.get("execution-count", 1)}
     return {"grid_search": "grid", "manual_search": "manual"}[at.type], {}
 
 
@@ -226,6 +257,8 @@ def _count(at: _Reading, axes: Axes, configurations: list[dict[str, Value]] | No
         return given or _COUNT
     if at.type == "random_search":
         return given or _random_count(at)
+    if at.type == _TOGETHER:
+        return given or _missing_count(at, hint="write execution-count: 3")
     if at.type == "manual_search":
         total = len(configurations or [{}])
     else:
@@ -248,15 +281,20 @@ def _random_count(at: _Reading) -> int | None:
         for keys in at.task.keys.get("parameters", [])
         if keys and keys["style"] == "random" and "count" in keys["rules"]
     ]
-    if not counts and not at.problems.touches((*at.task.path, "execution-count")):
-        message = "execution-count must be given for random search"
-        at.problems.error(at.task.path, message, hint="write execution-count: 20", at_key=True)
-    return max(counts, default=None)
+    return max(counts) if counts else _missing_count(at, hint="write execution-count: 20")
+
+
+def _missing_count(at: _Reading, *, hint: str) -> None:
+    if not at.problems.touches((*at.task.path, "execution-count")):
+        message = f"execution-count must be given for {at.type.replace('_', ' ')}"
+        at.problems.error(at.task.path, message, hint=hint, at_key=True)
 
 
 def _execution(at: _Reading, count: int) -> Execution | None:
     keys = at.task.keys
     queued = keys.get("maximum-queued-executions")
+    if at.type == _TOGETHER:
+        return _all_at_once(at, count)
     usual = _ROUND
     if at.type == _BAYESIAN:
         usual = _BATCH
@@ -267,6 +305,19 @@ def _execution(at: _Reading, count: int) -> Execution | None:
     values = {"batch_size": batch}
     if queued is not None:
         values["concurrency"] = min(queued, batch)
+    return build(Execution, values, at.task.path, at.problems)
+
+
+def _all_at_once(at: _Reading, count: int) -> Execution | None:
+    """
+    Return how executions run that wait for each other.
+    """
+    for name in ("maximum-queued-executions", "execution-batch-size"):
+        given = at.task.keys.get(name)
+        if given is not None and given < count:
+            message = f"must be at least execution-count, {count}, where they wait for each other"
+            at.problems.error((*at.task.path, name), f"{message}, got {given}")
+    values = {"batch_size": count, "concurrency": count}
     return build(Execution, values, at.task.path, at.problems)
 
 

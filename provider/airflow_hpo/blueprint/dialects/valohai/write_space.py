@@ -28,6 +28,9 @@ _DEVIATIONS = 3
 # A grid of more values is written by its ends.
 _LISTED = 12
 
+# So many are listed even so, where counting would come to others.
+_MANY = 10_000
+
 
 class Column:
     """
@@ -138,7 +141,9 @@ def _listed(column: Column, distribution: Float | Int) -> dict[str, Any]:
     size = distribution.size()
     if size is None:
         return _variant(column, "multiple", items=[distribution.low, distribution.high])
-    if size <= _LISTED or distribution.log or distribution.step is None:
+    # Counting from the first value on, multiples of the step might differ in the last digit.
+    uneven = isinstance(distribution, Float) and distribution.anchor == "zero" and size <= _MANY
+    if size <= _LISTED or distribution.log or distribution.step is None or uneven:
         return _variant(column, "multiple", items=list(distribution.values()))
     low, step = distribution.from_unit(0.0), distribution.step
     return _variant(column, "linear", start=low, end=distribution.from_unit(1.0), step=step)
