@@ -408,10 +408,10 @@ class TestOwners:
         An owner that never heard of the end finds it; one whose attempt failed begins anew.
         """
         own = bench(make(WAITS))
-        own.go()
-        told = own.attempt(owner="task").run()
         own.attempt(number=1, owner="task").submit(always)
         own.attempt(number=1).give_up("lost")
+        own.go()
+        told = own.attempt(owner="task").run()
 
         assert own_key(own.study(), 0, owner="task") == "try 1"
         assert own.attempt(owner="task").run() == told

@@ -12,7 +12,7 @@ from airflow_hpo.driver.champion import portrait
 from airflow_hpo.driver.function import FunctionRun, TooLongError, TrialEnded, drain, measure
 from airflow_hpo.driver.job import build_job, trial_label
 from airflow_hpo.driver.jobs import runner_specs
-from airflow_hpo.driver.memory import unfinished_key
+from airflow_hpo.driver.memory import own_key
 from airflow_hpo.driver.rounds import RoundResult, evaluate_round, suggest_round
 from airflow_hpo.driver.strays import Stray, StrayKind, end_jobs, find_strays, mend
 from airflow_hpo.driver.trial import TrialRun
@@ -40,6 +40,7 @@ __all__ = [
     "find_strays",
     "measure",
     "mend",
+    "own_key",
     "portrait",
     "runner_specs",
     "safe_name",
@@ -47,5 +48,4 @@ __all__ = [
     "suggest_round",
     "trial_folder",
     "trial_label",
-    "unfinished_key",
 ]

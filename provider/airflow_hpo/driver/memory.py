@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_hpo.model.values import Value
     from airflow_hpo.study import Study
 
-__all__ = ["CallOff", "Memory", "StepMemory", "steps_of", "unfinished_key"]
+__all__ = ["CallOff", "Memory", "StepMemory", "own_key", "steps_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,12 +215,15 @@ def steps_of(attempt: Attempt) -> dict[str, StepMemory]:
     return found
 
 
-def unfinished_key(study: Study, number: int, *, owner: str) -> str | None:
+def own_key(study: Study, number: int, *, owner: str) -> str | None:
     """
-    Return the key of the trial's latest attempt, if it is *owner*'s and nobody told its end.
+    Return the key of the trial's latest attempt, if it is *owner*'s and there is nothing to repeat.
+
+    It may go on, or have ended without its owner hearing of that.
     """
     attempts = study.storage.attempts(study.name, number)
-    if not attempts or attempts[-1].outcome is not None:
+    if not attempts or attempts[-1].memory.get("owner") != owner:
         return None
-    latest = attempts[-1]
-    return latest.key if latest.memory.get("owner") == owner else None
+    outcome = attempts[-1].outcome
+    failed = outcome is not None and outcome.state is TrialState.FAILED
+    return None if failed else attempts[-1].key

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_hpo.driver import FunctionRun, TrialRun, runner_specs, unfinished_key
+from airflow_hpo.driver import FunctionRun, TrialRun, own_key, runner_specs
 from airflow_hpo.errors import TrialFailedError
 from airflow_hpo.hooks.compat import (
     AirflowFailException,
@@ -107,6 +107,7 @@ class TrialOperator(StudyOperator):
         self.op_kwargs = op_kwargs
         self.inner = inner
         self.deferrable = deferrable
+        self._key: str | None = None
         self._stays = False
         self._trial_run: AttemptRun | None = None
         self._function_call: FunctionCall | None = None
@@ -125,7 +126,9 @@ class TrialOperator(StudyOperator):
         """
         Go on after a job that was left to the triggerer; the journal tells where.
         """
-        if event is not None and event.get("trouble"):
+        event = event or {}
+        self._key = event.get("key")
+        if event.get("trouble"):
             self.log.warning("The triggerer cannot follow the job: %s", event["trouble"])
             self._stays = True
         return self.execute(context)
@@ -231,7 +234,7 @@ class TrialOperator(StudyOperator):
             return TrialRun(study, number, key=_attempt_key(context), **options)
         # A job that outlives its task is gone on with, and never started twice.
         owner = _owner(context)
-        key = unfinished_key(study, number, owner=owner) or _attempt_key(context)
+        key = self._key or own_key(study, number, owner=owner) or _attempt_key(context)
         name = _log_name(context)
         return TrialRun(study, number, key=key, owner=owner, log_name=name, **options)
 

@@ -124,7 +124,7 @@ class JobTrigger(BaseTrigger):
             raise
         finally:
             _following -= 1
-        told = {"trial": self._number, "trouble": trouble}
+        told = {"trial": self._number, "key": self.arguments["key"], "trouble": trouble}
         yield TriggerEvent(told)  # type: ignore[no-untyped-call]
 
     async def _follow(self) -> str | None:
