@@ -4,6 +4,7 @@ The command line: what all commands share, and those that run nothing.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import pytest
 
 from airflow_hpo import __version__
 from airflow_hpo.cli import app
+from airflow_hpo.cli.output import Format
 from airflow_hpo.model.trial import TrialState
 
 BAD = """\
@@ -44,8 +46,10 @@ class TestProgram:
 
     COMMANDS = (
         *("check", "schema", "plan", "convert", "suggest", "run"),
-        *("stop", "status", "top", "export", "report", "repair", "import"),
+        *("stop", "status", "top", "compare", "export", "report", "repair", "import", "init"),
+        *("trigger", "watch"),
     )
+    OF_A_STUDY = frozenset({"stop", "status", "top", "compare", "export", "report", "repair"})
 
     def test_every_command_is_known_here(self):
         """
@@ -65,12 +69,46 @@ class TestProgram:
         assert example != registered.epilog
         Path("blueprints").mkdir()
 
-        if name in {"stop", "status", "top", "export", "report", "repair"}:
+        if name in {"trigger", "watch"}:
+            return  # they want an Airflow: see test_cli_airflow
+        if name in self.OF_A_STUDY:
             hpo("run", "digits.yaml", "--quiet")
+        if name == "compare":
+            hpo("run", "digits.yaml", "--quiet", "--study", "digits-2")
         if name == "import":
             hpo("run", "digits.yaml", "--quiet", "--study", "mine")
             hpo("export", "mine", "--to", "optuna", "sqlite:///optuna.db", "--as", "cnn")
         hpo(*shlex.split(example))
+
+    @pytest.mark.parametrize("name", COMMANDS)
+    def test_every_command_speaks_json(self, name):
+        """
+        Programs can read what every command prints; a schema is JSON anyway.
+        """
+        (registered,) = [each for each in app.registered_commands if each.name == name]
+        options = inspect.signature(registered.callback).parameters.values()
+
+        assert name == "schema" or Format.TEXT in [each.default for each in options]
+
+    @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+    def test_completion(self, hpo, shell):
+        """
+        Each shell gets a script that asks the program how to complete a line.
+        """
+        assert "_HPO_COMPLETE" in hpo.process(_HPO_COMPLETE=f"source_{shell}").stdout
+
+    def test_completion_of_commands_and_studies(self, hpo):
+        """
+        Commands are completed, and names of studies that there are.
+        """
+        hpo("run", "digits.yaml", "--quiet")
+
+        def completed(line, place):
+            words = {"COMP_WORDS": line, "COMP_CWORD": str(place)}
+            return hpo.process(_HPO_COMPLETE="complete_bash", **words).stdout.split()
+
+        assert completed("hpo comp", 1) == ["compare"]
+        assert completed("hpo top dig", 2) == ["digits"]
 
     @pytest.mark.parametrize("option", ["-h", "--help"])
     def test_help_lists_the_commands(self, hpo, option):

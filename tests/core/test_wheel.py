@@ -47,7 +47,7 @@ def test_the_wheel_alone_finds_its_templates(wheel, tmp_path):
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from airflow_hpo.report import templates\n"
         "assert templates.__file__.startswith(sys.argv[1]), templates.__file__\n"
-        "print(templates.read_template('starter.yaml')[:1])"
+        "print(templates.read_template('starter.yaml.jinja')[:1])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],

@@ -15,7 +15,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from airflow_hpo.cli import bring, check, convert, export, plan, repair, run, stop, studies, suggest
+from airflow_hpo.cli import (
+    airflow_runs,
+    bring,
+    check,
+    compare,
+    convert,
+    export,
+    init,
+    plan,
+    repair,
+    run,
+    stop,
+    studies,
+    suggest,
+)
 from airflow_hpo.errors import HpoError
 
 __all__ = ["app", "main"]
@@ -56,7 +70,6 @@ def _explain(error: Exception) -> None:
 app = typer.Typer(
     cls=_Group,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -82,7 +95,21 @@ def _program(
     """
 
 
-for _module in (check, plan, convert, suggest, run, stop, studies, repair, export, bring):
+for _module in (
+    init,
+    check,
+    plan,
+    convert,
+    suggest,
+    run,
+    stop,
+    studies,
+    compare,
+    repair,
+    export,
+    bring,
+    airflow_runs,
+):
     _module.register(app)
 
 

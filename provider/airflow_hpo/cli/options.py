@@ -27,6 +27,7 @@ __all__ = [
     "StudyArgument",
     "artifacts_folder",
     "is_stdin",
+    "known_studies",
     "open_journal",
     "open_study",
     "read_blueprint",
@@ -77,7 +78,24 @@ NameOption = Annotated[
     ),
 ]
 
-StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.")]
+
+def known_studies(incomplete: str) -> list[str]:
+    """
+    Return the studies that a name may be completed to; none where the journal cannot be read.
+    """
+    from airflow_hpo.errors import HpoError
+
+    try:
+        names = [summary.name for summary in open_journal(None).studies()]
+    except (HpoError, OSError):
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+StudyArgument = Annotated[
+    str,
+    typer.Argument(metavar="STUDY", help="The study's name.", autocompletion=known_studies),
+]
 
 
 def open_journal(url: str | None) -> Storage:

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airflow_hpo.cli.options import StorageOption, StudyArgument, open_study
-from airflow_hpo.cli.output import refuse, say
+from airflow_hpo.cli.options import FormatOption, StorageOption, StudyArgument, open_study
+from airflow_hpo.cli.output import Format, refuse, say, show_json
+
+if TYPE_CHECKING:
+    from airflow_hpo.study import Study
 
 __all__ = ["register"]
 
@@ -31,6 +34,7 @@ def _stop(
         bool, typer.Option("--undo", help="Let a study that was stopped so go on.")
     ] = False,
     storage: StorageOption = None,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """
     End a study: no new trial starts, and those that run are ended within seconds,
@@ -39,20 +43,30 @@ def _stop(
     They are recorded as pruned, with what they measured; the DAG run ends in success.
     """
     from airflow_hpo.model.stop import Stop
-    from airflow_hpo.model.trial import TrialState
 
     opened = open_study(storage, study)
-    record = opened.record()
+    stop = opened.record().stop
+    if undo and (stop is None or stop.rule != "user"):
+        refuse(f"study {study!r} was not stopped by anybody")
+    running = 0 if undo or stop else _running(opened)
     if undo:
-        if record.stop is None or record.stop.rule != "user":
-            refuse(f"study {study!r} was not stopped by anybody")
         opened.storage.stop(study, None)
-        say(f"study {study} may go on")
-        return
-    if record.stop is not None:
-        say(f"study {study} has ended already: {record.stop.reason}")
-        return
-    opened.stop(Stop("user", reason))
-    running = sum(1 for trial in record.trials if trial.state is TrialState.RUNNING)
-    noun = "trial" if running == 1 else "trials"
-    say(f"study {study} ends; {running} running {noun} will be ended")
+        words = f"study {study} may go on"
+    elif stop is not None:
+        words = f"study {study} has ended already: {stop.reason}"
+    else:
+        opened.stop(Stop("user", reason))
+        noun = "trial" if running == 1 else "trials"
+        words = f"study {study} ends; {running} running {noun} will be ended"
+    if output is Format.JSON:
+        stop = opened.record().stop
+        now = None if stop is None else {"rule": stop.rule, "reason": stop.reason}
+        show_json({"study": study, "stop": now, "running": running})
+    else:
+        say(words)
+
+
+def _running(study: Study) -> int:
+    from airflow_hpo.model.trial import TrialState
+
+    return sum(1 for trial in study.record().trials if trial.state is TrialState.RUNNING)
