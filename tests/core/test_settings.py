@@ -9,7 +9,8 @@ import json
 import pytest
 
 from airflow_hpo.blueprint import parse_blueprints
-from airflow_hpo.blueprint.settings import apply_settings, bounds_of, read_settings, target_of
+from airflow_hpo.blueprint.bounds import bounds_of, bounds_text
+from airflow_hpo.blueprint.settings import apply_settings, read_settings, target_of
 from airflow_hpo.errors import StudyError
 
 _TEXT = """
@@ -59,8 +60,18 @@ def test_what_is_left_alone_changes_nothing(blueprint, run):
     """
     tunable = blueprint.space.tunable
     bounds = {item.name: bounds_of(item.distribution) for item in tunable}
+    texts = {
+        name: bounds_text(blueprint.space.by_name[name].distribution) for name in ("lr", "width")
+    }
 
-    found = run(bounds, trials="8", seed="7", strategy="random", target="0.9", warm_start="None")
+    found = run(
+        {**bounds, **texts},
+        trials="8",
+        seed="7",
+        strategy="random",
+        target="0.9",
+        warm_start="None",
+    )
 
     assert found == blueprint
 
@@ -80,6 +91,17 @@ def test_bounds_are_the_run_s(blueprint, run):
     assert (optimizer.choices, optimizer.weights) == (("sgd", 3), (2, 1))
     assert (width.mean, width.deviation) == (32, 4)
     assert found["momentum"] == blueprint.space.by_name["momentum"]
+
+
+@pytest.mark.parametrize("text", ["1e-4 to .01", "0.0001, 0.01", "[1e-4, 1e-2]", "1e-4..1e-2"])
+def test_bounds_may_be_a_line_of_text(run, text):
+    """
+    As people write two numbers.
+    """
+    found = run({"lr": text, "hidden": "32 to 64"}).space.by_name
+
+    assert (found["lr"].distribution.low, found["lr"].distribution.high) == (1e-4, 1e-2)
+    assert (found["hidden"].distribution.low, found["hidden"].distribution.high) == (32, 64)
 
 
 def test_points_outside_of_new_bounds_are_left_out(run):
@@ -124,7 +146,11 @@ def test_warm_start_is_used_as_the_strategy_can(run, strategy, use):
     [
         ({"space": {"lr": [0.1, 0.01]}}, r"space\.lr: .*must not exceed.*low=0\.1, high=0\.01"),
         ({"space": {"lr": [0, 0.01]}}, r"space\.lr: low must be above 0"),
-        ({"space": {"lr": 3}}, r"space\.lr must be \[low, high\], got 3"),
+        (
+            {"space": {"lr": 3}},
+            r"space\.lr must be two numbers, low and high, such as 1e-05 to 0\.1, got 3",
+        ),
+        ({"space": {"lr": "few"}}, r"space\.lr must be two numbers, .*, got 'few'"),
         ({"space": {"lr": ["a", 1]}}, r"space\.lr: low: must be a number, got 'a'"),
         ({"space": {"hidden": [16.5, 32]}}, r"space\.hidden: low: must be a whole number"),
         ({"space": {"width": [1, -1]}}, r"space\.width: deviation: must be above 0, got -1"),

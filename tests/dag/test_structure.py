@@ -149,7 +149,7 @@ def test_the_form_shows_the_blueprint_s_values(build):
         "target": None,
         "study": None,
         "warm_start": None,
-        "space.x": [0, 1],
+        "space.x": "0.0 to 1.0",
     }
     fields = [dag.params.get_param(name) for name in dag.params]
     assert all(field.schema["title"] and field.description for field in fields)

@@ -7,20 +7,20 @@ Everything that is wrong is told at once, by the names of the form's fields.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from airflow_hpo.blueprint.bounds import rebound
 from airflow_hpo.errors import StudyError
 from airflow_hpo.model.blueprint import Blueprint, StrategySpec
-from airflow_hpo.model.distribution import Categorical, Distribution, Float, Int
 from airflow_hpo.model.explain import flaws
 from airflow_hpo.model.registry import did_you_mean
 from airflow_hpo.model.space import Parameter, Space
 from airflow_hpo.model.stop import MetricRule, StopRule, to_number
-from airflow_hpo.model.values import Value, canonical
+from airflow_hpo.model.values import Value
 from airflow_hpo.model.warm_start import WarmStart, WarmStartSource
 from airflow_hpo.strategies import STRATEGIES, setting_for
 from airflow_hpo.strategies.points import points_problems
@@ -29,7 +29,13 @@ from airflow_hpo.strategies.support import lacks, strategy_problems, unsupported
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SPACE", "Settings", "apply_settings", "bounds_of", "read_settings", "target_of"]
+__all__ = [
+    "SPACE",
+    "Settings",
+    "apply_settings",
+    "read_settings",
+    "target_of",
+]
 
 SPACE = "space."
 """What the names of fields begin with that hold the bounds of a parameter."""
@@ -53,7 +59,7 @@ class Settings:
 
         warm_start: The study whose trials are taken first.
 
-        space: New bounds by the parameter's name, in the form of `bounds_of`.
+        space: New bounds by the parameter's name, in the form of `rebound`.
     """
 
     trials: int | None = None
@@ -140,28 +146,6 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
 }
 
 
-def bounds_of(item: Distribution) -> list[Value] | None:
-    """
-    Return what a person may change of a distribution; `None` for a constant.
-
-    The lowest and the highest value, the mean and the deviation, or the choices.
-
-    Example:
-        >>> bounds_of(Int(low=16, high=128, step=16))
-        [16, 128]
-    """
-    names = _fields(item)
-    if isinstance(item, Categorical):
-        return list(item.choices)
-    return [getattr(item, name) for name in names] if names else None
-
-
-def _fields(item: Distribution) -> tuple[str, ...]:
-    if isinstance(item, (Float, Int)):
-        return ("low", "high")
-    return ("mean", "deviation") if hasattr(item, "deviation") else ()
-
-
 def target_of(blueprint: Blueprint) -> tuple[str, float | None] | None:
     """
     Return ``at_least`` or ``at_most``, and the objective's value that ends the study.
@@ -230,9 +214,10 @@ def _space(blueprint: Blueprint, settings: Settings, wrong: list[str]) -> Space 
         if parameter is None or parameter.is_constant:
             hint = did_you_mean(name, [each.name for each in space.tunable])
             wrong.append(f"{SPACE}{name} must name a parameter{f'; {hint}' if hint else ''}")
-        elif value is not None and canonical(value) != canonical(bounds_of(parameter.distribution)):
-            item = _distribution(parameter, value, wrong)
-            if item is not None:
+            continue
+        if value is not None:
+            item = rebound(parameter, value, name=SPACE + name, wrong=wrong)
+            if item is not None and item != parameter.distribution:
                 changed[name] = parameter.model_copy(update={"distribution": item})
     if not changed or len(wrong) > before:
         return None
@@ -241,56 +226,6 @@ def _space(blueprint: Blueprint, settings: Settings, wrong: list[str]) -> Space 
         return Space(parameters=parameters, constraints=space.constraints)
     except ValidationError as error:
         wrong += [f"{SPACE}{', '.join(changed)}: {flaw}" for flaw in flaws(error, Space)]
-        return None
-
-
-def _distribution(parameter: Parameter, value: Value, wrong: list[str]) -> Distribution | None:
-    """
-    Return a parameter's distribution with other bounds.
-    """
-    item, name = parameter.distribution, f"{SPACE}{parameter.name}"
-    if isinstance(item, Categorical):
-        return _choices(item, value, name, wrong)
-    names = _fields(item)
-    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != len(names):
-        wrong.append(f"{name} must be [{', '.join(names)}], got {value!r:.100}")
-        return None
-    known = {**item.model_dump(), **dict(zip(names, value, strict=True))}
-    try:
-        return type(item).model_validate(known)
-    except ValidationError as error:
-        wrong += [f"{name}: {flaw}" for flaw in flaws(error, type(item))]
-        return None
-
-
-def _choices(item: Categorical, value: Value, name: str, wrong: list[str]) -> Categorical | None:
-    """
-    Return a choice among fewer values; their JSON text is as good as the values.
-    """
-    known = {canonical(choice): choice for choice in item.choices}
-    texts = {
-        choice if isinstance(choice, str) else canonical(choice): choice for choice in item.choices
-    }
-    given = value if isinstance(value, list) else [value]
-    labels = [
-        canonical(each)
-        if canonical(each) in known
-        else canonical(texts.get(each, each))
-        if isinstance(each, str)
-        else canonical(each)
-        for each in given
-    ]
-    alien = [each for each, label in zip(given, labels, strict=True) if label not in known]
-    if alien or not given:
-        shown = ", ".join(texts)
-        wrong.append(f"{name} must be some of {shown}, got {repr(alien[0]) if alien else 'none'}")
-        return None
-    kept = [place for place, label in enumerate(known) if label in set(labels)]
-    weights = None if item.weights is None else tuple(item.weights[place] for place in kept)
-    try:
-        return Categorical(choices=tuple(item.choices[place] for place in kept), weights=weights)
-    except ValidationError as error:
-        wrong += [f"{name}: {flaw}" for flaw in flaws(error, Categorical)]
         return None
 
 

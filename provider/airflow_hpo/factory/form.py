@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
-from airflow_hpo.blueprint.settings import SPACE, bounds_of, target_of
+from airflow_hpo.blueprint.bounds import NUMBER, bounds_text
+from airflow_hpo.blueprint.settings import SPACE, target_of
 from airflow_hpo.model.distribution import Categorical, Constant, Float, Int
 from airflow_hpo.model.values import canonical
 from airflow_hpo.strategies import STRATEGIES
@@ -163,31 +164,40 @@ def _bounds(parameter: Parameter) -> Param | None:
     item = parameter.distribution
     if isinstance(item, Constant):
         return None
-    common: dict[str, Any] = {"type": "array", "section": _SECTION}
     if isinstance(item, Categorical):
-        texts = [each if isinstance(each, str) else canonical(each) for each in item.choices]
-        return Param(
-            texts,
-            **common,
-            examples=texts,
-            items={"type": ["string", "number", "boolean", "null", "array", "object"]},
-            minItems=1,
-            uniqueItems=True,
-            title=parameter.name,
-            description="The values to choose among.",
-        )
+        return _choices(parameter.name, item)
     words = "Lowest and highest value" if isinstance(item, (Float, Int)) else "Mean and deviation"
     number: dict[str, Any] = {"type": "integer" if isinstance(item, Int) else "number"}
+    pattern = r"[-+]?\d+" if isinstance(item, Int) else NUMBER
+    more = []
     if getattr(item, "log", False):
         number["exclusiveMinimum"] = 0
-    more = ["logarithmic"] if getattr(item, "log", False) else []
+        pattern = pattern.replace("[-+]?", "", 1)
+        more.append("logarithmic")
     more += [f"step {item.step:g}"] if item.step not in {None, 1} else []
     return Param(
-        bounds_of(item),
-        **common,
+        bounds_text(item),
+        # A line of text is handy in the form, a list where a program triggers.
+        type=["string", "array"],
+        pattern=rf"^\s*{pattern}\s*(,|;|to|\.\.)\s*{pattern}\s*$",
         items=number,
         minItems=2,
         maxItems=2,
+        section=_SECTION,
         title=parameter.name,
         description=", ".join([words, *more]) + ".",
+    )
+
+
+def _choices(name: str, item: Categorical) -> Param:
+    texts = [each if isinstance(each, str) else canonical(each) for each in item.choices]
+    return Param(
+        texts,
+        type="array",
+        examples=texts,
+        minItems=1,
+        uniqueItems=True,
+        section=_SECTION,
+        title=name,
+        description="The values to choose among.",
     )
