@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import redirect_stdout
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,9 +23,10 @@ from airflow_hpo.cli.options import (
 from airflow_hpo.cli.output import Format, complain, say, show_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow_hpo.errors import Problem
+    from airflow_hpo.model.blueprint import Blueprint
 
 __all__ = ["register"]
 
@@ -46,6 +50,13 @@ def _check(
         ),
     ],
     *,
+    airflow: Annotated[
+        bool,
+        typer.Option(
+            "--airflow",
+            help="Ask this machine's Airflow, too: executors, pools, queues, connections.",
+        ),
+    ] = False,
     output: FormatOption = Format.TEXT,
 ) -> None:
     """
@@ -56,9 +67,10 @@ def _check(
     """
     problems: list[Problem] = []
     unread = False
+    ask = _asks_airflow() if airflow else None
     for file, ids in _search(files):
         try:
-            found = _problems_of(file, ids)
+            found = _problems_of(file, ids, ask)
         except OSError as error:
             unread = True
             complain(unreadable(file, error))
@@ -106,7 +118,35 @@ def _inside(folder: Path) -> Iterator[Path]:
         complain(f"{folder} holds no blueprints: no file ends in {', '.join(_SUFFIXES)}")
 
 
-def _problems_of(file: Path, ids: dict[str, str]) -> tuple[Problem, ...]:
+def _asks_airflow() -> Callable[[Blueprint], list[Problem]]:
+    """
+    Return what asks this machine's Airflow about a blueprint.
+
+    Raises:
+        HpoError: If there is none.
+    """
+    from airflow_hpo.errors import HpoError
+
+    # What Airflow logs is none of the answer.
+    with redirect_stdout(sys.stderr):
+        try:
+            # By name: the program runs without Airflow, too.
+            room = import_module("airflow_hpo.factory.check")
+        except ImportError as error:
+            raise HpoError(f"--airflow needs Apache Airflow on this machine: {error}") from error
+        installation = room.Installation()
+
+    def ask(blueprint: Blueprint) -> list[Problem]:
+        with redirect_stdout(sys.stderr):
+            found: list[Problem] = room.check_for_installation(blueprint, installation)
+        return found
+
+    return ask
+
+
+def _problems_of(
+    file: Path, ids: dict[str, str], ask: Callable[[Blueprint], list[Problem]] | None
+) -> tuple[Problem, ...]:
     """
     Return what is wrong with *file*; *ids* are taken, and get its own.
     """
@@ -125,6 +165,8 @@ def _problems_of(file: Path, ids: dict[str, str]) -> tuple[Problem, ...]:
                 f"which {other} has"
             )
             problems.append(Problem("name", message, file=shown_name(file), line=1, column=1))
+        if ask is not None:
+            problems += ask(blueprint)
     return BlueprintError(problems).problems
 
 

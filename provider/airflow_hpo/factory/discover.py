@@ -191,6 +191,9 @@ class _Search:
             return
         try:
             self.dags[dag_id] = build_dag(blueprint)
+        except BlueprintError as error:
+            self._note(path, *error.problems)
+            return
         except Exception as error:  # noqa: BLE001 - whatever it is, the other files must load
             message = (
                 f"Airflow must be able to make a DAG of it, got {type(error).__name__}: {error}"

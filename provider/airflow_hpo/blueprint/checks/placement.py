@@ -4,23 +4,27 @@ Checks of what trials ask of the place that they run at.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from airflow_hpo.blueprint.checks.pods import check_pod
 from airflow_hpo.blueprint.problems import show
 from airflow_hpo.runners import RUNNERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from airflow_hpo.blueprint.checks.draft import Draft
     from airflow_hpo.blueprint.document import Path
     from airflow_hpo.blueprint.problems import Problems
     from airflow_hpo.model.blueprint import RunnerSpec
 
-__all__ = ["check_gpus"]
+__all__ = ["check_executor_configs", "check_gpus"]
 
 # What tells a process its devices: whoever asks for some is told which.
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+# What Airflow calls the container of a task.
+_BASE = "base"
 
 
 def check_gpus(draft: Draft, problems: Problems) -> None:
@@ -43,6 +47,42 @@ def check_gpus(draft: Draft, problems: Problems) -> None:
             f"must not be set where gpus are asked for, got {show(chosen)}",
             hint="a trial is given devices that are free; HPO_GPUS of the worker says which it has",
         )
+
+
+def check_executor_configs(draft: Draft, problems: Problems) -> None:
+    """
+    Note what is wrong with the pods that executors are told of.
+    """
+    for path, config in _configs(draft):
+        pod = config.get("pod_override")
+        if pod is None:
+            continue
+        here = (*path, "executor_config", "pod_override")
+        check_pod(pod, here, problems)
+        if not problems.touches(here):
+            _check_base(pod, here, problems)
+
+
+def _check_base(pod: Mapping[str, Any], path: Path, problems: Problems) -> None:
+    containers = (pod.get("spec") or {}).get("containers")
+    names = [each.get("name") for each in containers or () if isinstance(each, dict)]
+    if names and _BASE not in names:
+        message = f"must name the task's container {_BASE}, got {', '.join(map(str, names))}"
+        problems.error((*path, "spec", "containers"), message)
+
+
+def _configs(draft: Draft) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """
+    Yield each executor_config: the place of what has it, and the mapping.
+    """
+    for index, step in enumerate(draft.trial.steps if draft.trial else ()):
+        if step.executor_config:
+            yield ("trial", "steps", index), step.executor_config
+    for index, rung in enumerate(draft.resource.rungs if draft.resource else ()):
+        if rung.executor_config:
+            yield ("resource", "rungs", index), rung.executor_config
+    if draft.dag is not None and draft.dag.tasks.executor_config:
+        yield ("dag", "tasks"), draft.dag.tasks.executor_config
 
 
 def _asking(draft: Draft) -> Iterator[tuple[Path, float, RunnerSpec | None]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_hpo.blueprint.checks.trial import check_runner
 from airflow_hpo.blueprint.template import ALL_PARAMETERS
+from airflow_hpo.model.blueprint import TASK_OPTIONS
 from airflow_hpo.strategies import STRATEGIES
 from airflow_hpo.strategies.support import able_to
 
@@ -21,9 +22,6 @@ __all__ = ["check_execution", "check_resource", "is_ladder"]
 
 # Commands that read one of these get the resource without naming it.
 _VARIABLES = ("HPO_RESOURCE", "HPO_PARAMS_FILE")
-
-# What a mapped task has once for all its instances.
-_TASK_KEYS = ("pool", "pool_slots", "queue", "executor", "priority_weight")
 
 
 def check_execution(draft: Draft, problems: Problems) -> None:
@@ -98,7 +96,7 @@ def _check_rung(
     if apart:
         return
     names = set(able_to("multi_fidelity")) - set(able_to("asynchronous"))
-    for key in _TASK_KEYS:
+    for key in TASK_OPTIONS:
         if getattr(rung, key) is not None:
             problems.error(
                 (*path, key),

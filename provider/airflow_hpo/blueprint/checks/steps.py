@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_hpo.blueprint.commands import parse_command
 from airflow_hpo.blueprint.problems import show
-from airflow_hpo.model.blueprint import Step
+from airflow_hpo.model.blueprint import TASK_OPTIONS, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,16 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["check_steps"]
 
-# What a trial has once, as it is one task.
-_OF_THE_TASK = ("pool", "pool_slots", "queue", "executor", "priority_weight")
-
 
 def check_steps(steps: Sequence[Step], draft: Draft, problems: Problems) -> None:
     """
     Note steps that one task cannot run, and those that cannot be run once.
     """
     usual = Step()
-    for name in _OF_THE_TASK:
+    for name in TASK_OPTIONS:
         asked = {index: getattr(step, name) for index, step in enumerate(steps)}
         asked = {index: value for index, value in asked.items() if value != getattr(usual, name)}
         for index, value in asked.items():
