@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from airflow_hpo.model.blueprint import RunnerSpec
-from airflow_hpo.runners import PLANNED, RUNNERS, create_runner
+from airflow_hpo.runners import RUNNERS, create_runner
 from airflow_hpo.testing.commands import CommandRunnerContract
 from airflow_hpo.testing.runners import RunnerContract
 
@@ -64,13 +64,6 @@ def test_runners_of_commands_keep_their_contract():
     for contract in (TestSubprocess, TestInline):
         runner_class = RUNNERS.load(contract.name)
         assert runner_class.needs_command == issubclass(contract, CommandRunnerContract)
-
-
-def test_planned_runners_are_not_in_the_table():
-    """
-    A runner is either there or planned.
-    """
-    assert not PLANNED & set(RUNNERS.entries)
 
 
 @pytest.mark.parametrize(

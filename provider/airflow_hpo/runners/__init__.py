@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow_hpo.model.blueprint import RunnerSpec
     from airflow_hpo.runners.base import Runner
 
-__all__ = ["PLANNED", "RUNNERS", "create_runner", "is_remote"]
+__all__ = ["RUNNERS", "create_runner", "is_remote"]
 
 RUNNERS = Table(
     kind="runner",
@@ -21,12 +21,10 @@ RUNNERS = Table(
         "inline": "airflow_hpo.runners.inline:InlineRunner",
         "docker": "airflow_hpo.runners.docker:DockerRunner",
         "kubernetes": "airflow_hpo.runners.kubernetes:KubernetesRunner",
+        "aws_batch": "airflow_hpo.runners.aws_batch:AwsBatchRunner",
     },
     group="airflow_hpo.runners",
 )
-
-# Names of the native dialect whose runners are not built yet.
-PLANNED = frozenset({"aws_batch"})
 
 
 def is_remote(spec: RunnerSpec) -> bool:

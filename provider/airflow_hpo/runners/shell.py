@@ -19,20 +19,38 @@ __all__ = ["argv", "inside", "refuse_unfit"]
 # The container's first process. It joins errors and output, so that they keep
 # their order; makes the folders and the file that the variables name; and hands
 # SIGTERM on to the command and what that started: the first process of a
-# container ignores it otherwise. What a shell says of its child's end is not the
-# command's output. Whatever is left ends with the container.
+# container ignores it otherwise. Then it waits for all of them: a shell among
+# them ends at once, and what it started still saves its state. What a shell says
+# of its child's end is not the command's output. Whatever is left when it is over
+# ends with the container.
 _FIRST = """\
 exec 2>&1
 if [ -n "$HPO_PARAMS" ]; then
   mkdir -p "$HPO_OUTPUT_DIR" "$HPO_CHECKPOINT_DIR" "$HPO_SHARED_DIR" || exit 1
   printf '%s\\n' "$HPO_PARAMS" > "$HPO_PARAMS_FILE" || exit 1
 fi
-trap 'trap "" TERM; kill -TERM 0' TERM
+group_of() {
+  read -r stat < "$1" || return
+  set -- ${stat##*) }
+  [ "$1" = Z ] || echo "$3"
+}
+others() {
+  for each in /proc/[0-9]*/stat; do
+    [ "$each" != "/proc/$$/stat" ] && [ "$(group_of "$each")" = "$own" ] && return
+  done
+  return 1
+}
+asked=
+trap 'asked=1; trap "" TERM; kill -TERM 0' TERM
 /bin/sh -c -- "$1" &
 exec > /dev/null 2>&1
 wait "$!"
 code=$?
-while kill -0 "$!" 2>/dev/null; do wait "$!"; code=$?; done
+while kill -0 "$!"; do wait "$!"; code=$?; done
+if [ -n "$asked" ]; then
+  own=$(group_of "/proc/$$/stat")
+  while others; do sleep 0.1 || sleep 1; done
+fi
 exit "$code"
 """
 

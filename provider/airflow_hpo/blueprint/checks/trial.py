@@ -14,7 +14,6 @@ from airflow_hpo.blueprint.template import ALL_PARAMETERS
 from airflow_hpo.metrics import FORMATS
 from airflow_hpo.metrics import PLANNED as PLANNED_FORMATS
 from airflow_hpo.platforms import PLATFORMS
-from airflow_hpo.runners import PLANNED as PLANNED_RUNNERS
 from airflow_hpo.runners import RUNNERS
 from airflow_hpo.runners.base import RunnerOptions
 
@@ -80,7 +79,7 @@ def check_runner(
     runner_class = load_named(
         spec.name,
         table=RUNNERS,
-        planned=PLANNED_RUNNERS,
+        planned=(),
         path=(*path, "name"),
         problems=problems,
     )
