@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, BaseOperator
 
+from airflow_hpo.errors import BlueprintError
+from airflow_hpo.factory.demands import find_problems
 from airflow_hpo.factory.form import trigger_form
 from airflow_hpo.factory.topology import lay_out, site_of
 from airflow_hpo.hooks.compat import conf
@@ -82,11 +84,13 @@ def check_for_airflow(blueprint: Blueprint) -> None:
 
     Raises:
         ValueError: With what that is.
+
+        BlueprintError: The same, with places in the file.
     """
     _check_template(blueprint.study)
-    _check_executor(blueprint.trial.task.executor)
-    for rung in blueprint.resource.rungs if blueprint.resource else ():
-        _check_executor(rung.executor)
+    problems = find_problems(blueprint)
+    if problems:
+        raise BlueprintError(problems)
 
 
 def _check_template(study: str | None) -> None:
@@ -101,26 +105,6 @@ def _check_template(study: str | None) -> None:
         Environment().parse(study)  # noqa: S701 - nothing is rendered
     except TemplateSyntaxError as error:
         raise ValueError(f"study must be a template, got {study!r}: {error}") from None
-
-
-def _check_executor(name: str | None) -> None:
-    """
-    Refuse an executor that Airflow does not have.
-
-    Airflow would refuse it too, but with it every DAG of the same Python file.
-    """
-    if name is None or conf.getboolean("core", "multi_team", fallback=False):
-        return  # with teams, the name may be one team's: only Airflow knows which
-    from airflow.exceptions import UnknownExecutorException
-    from airflow.executors.executor_loader import ExecutorLoader
-
-    try:
-        ExecutorLoader.lookup_executor_name_by_str(name)
-    except UnknownExecutorException:
-        known = conf.get("core", "executor", fallback="LocalExecutor")
-        raise ValueError(
-            f"executor must be one of Airflow's [core] executor = {known}, got {name!r}"
-        ) from None
 
 
 def _limits(blueprint: Blueprint, plan: Plan) -> dict[str, Any]:

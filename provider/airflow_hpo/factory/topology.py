@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow.sdk import TaskGroup
 
+from airflow_hpo.factory.demands import task_options
 from airflow_hpo.factory.form import settings_templates
 from airflow_hpo.hooks.compat import conf
 from airflow_hpo.operators.base import SealedBlueprint
@@ -41,9 +42,6 @@ __all__ = ["Site", "lay_out", "site_of", "study_template"]
 
 # The tasks of a round.
 _ROUND = ("suggest", "trial", "evaluate")
-
-# Options of a step that its task takes over under the same name.
-_STEP_OPTIONS = ("pool", "pool_slots", "queue", "executor", "priority_weight")
 
 
 def study_template(blueprint: Blueprint) -> str:
@@ -98,6 +96,13 @@ class Site:
             **self.options,
         }
 
+    @property
+    def small(self) -> dict[str, Any]:
+        """
+        The options of all operators but the trials'.
+        """
+        return {**task_options(self.blueprint.dag.tasks), **self.shared}
+
     def ids(self, group: str, names: Sequence[str] = _ROUND) -> tuple[str, ...]:
         """
         Return the ids that tasks with these *names* have in *group*.
@@ -108,7 +113,7 @@ class Site:
         """
         Return the last task, which looks at those that are *watched*.
         """
-        options = {"watched": watched, "hand_over": self.hand_over, **self.shared}
+        options = {"watched": watched, "hand_over": self.hand_over, **self.small}
         return ReportOperator(task_id="report", **options)
 
 
@@ -138,7 +143,7 @@ def _unrolled_rounds(site: Site) -> ReportOperator:
     """
     Lay out a group a round, one behind the other, and the report behind them.
     """
-    plan, shared = site.plan, site.shared
+    plan, shared, small = site.plan, site.shared, site.small
     count = len(plan.rounds)
     width = max(2, len(str(count - 1)))
     groups = [f"round_{each.round:0{width}d}" for each in plan.rounds]
@@ -147,7 +152,7 @@ def _unrolled_rounds(site: Site) -> ReportOperator:
     previous: EvaluateOperator | None = None
     for index, (group, each) in enumerate(zip(groups, plan.rounds, strict=True)):
         with TaskGroup(group_id=group, tooltip=f"{each.trials} trials by {each.sampler}"):
-            suggest = SuggestOperator(task_id="suggest", round=index, rounds=count, **shared)
+            suggest = SuggestOperator(task_id="suggest", round=index, rounds=count, **small)
             trial = TrialOperator.partial(
                 task_id="trial", map_index_template=MAP_INDEX_TEMPLATE, **options, **shared
             )
@@ -158,7 +163,7 @@ def _unrolled_rounds(site: Site) -> ReportOperator:
                 suggest_task_id=tasks[index][0],
                 trial_task_id=tasks[index][1],
                 later=tasks[index + 1 :],
-                **shared,
+                **small,
             )
         trials >> evaluate
         if previous is not None:
@@ -188,11 +193,10 @@ def _trial_options(site: Site, resource: float | None = None) -> dict[str, Any]:
     if blueprint.execution.concurrency is not None:
         options["max_active_tis_per_dagrun"] = blueprint.execution.concurrency
     place = None if blueprint.resource is None else blueprint.resource.placement(resource)
-    # What a rung does not say is the step's own.
-    for source in (step, place):
-        for name in _STEP_OPTIONS:
-            if getattr(source, name, None) is not None:
-                options[name] = getattr(source, name)
+    runner = (place and place.runner) or step.runner or trial.runner
+    gpus = max((each.gpus for each in trial.steps), default=0.0)
+    gpus = gpus if place is None or place.gpus is None else place.gpus
+    options |= task_options(step, place, gpus=gpus, leases=runner.name == "subprocess")
     return {**options, **site.trial}
 
 
@@ -224,7 +228,7 @@ def _rungs(site: Site, bracket: Bracket) -> list[tuple[SuggestOperator, Evaluate
     """
     Lay out the rungs of one bracket, each waiting for the one below.
     """
-    shared = site.shared
+    shared, small = site.shared, site.small
     groups = [f"rung_{rung.rung}" for rung in bracket.rungs]
     names = [("promote" if rung.rung else "suggest", *_ROUND[1:]) for rung in bracket.rungs]
     tasks = [
@@ -237,7 +241,7 @@ def _rungs(site: Site, bracket: Bracket) -> list[tuple[SuggestOperator, Evaluate
                 task_id=names[index][0],
                 round=index,
                 place=[bracket.iteration, bracket.bracket, rung.rung],
-                **shared,
+                **small,
             )
             options = _trial_options(site, rung.resource)
             trial = TrialOperator.partial(
@@ -250,7 +254,7 @@ def _rungs(site: Site, bracket: Bracket) -> list[tuple[SuggestOperator, Evaluate
                 suggest_task_id=tasks[index][0],
                 trial_task_id=tasks[index][1],
                 later=tasks[index + 1 :],
-                **shared,
+                **small,
             )
         trials >> evaluate
         if found:
@@ -287,7 +291,7 @@ def _slots(site: Site) -> ReportOperator:
 
     More slots than one mapped task may have are several mapped tasks.
     """
-    plan, shared = site.plan, site.shared
+    plan, shared, small = site.plan, site.shared, site.small
     limit = _map_limit()
     parts = [
         range(start, min(start + limit, plan.trials)) for start in range(0, plan.trials, limit)
@@ -295,8 +299,8 @@ def _slots(site: Site) -> ReportOperator:
     names = ["trial"] if len(parts) == 1 else [f"trial_{part}" for part in range(len(parts))]
     ids = [f"{site.prefix}{name}" for name in names]
     options = _trial_options(site)
-    start = OpenOperator(task_id="open", **shared)
-    settle = SettleOperator(task_id="settle", slots=ids, **shared)
+    start = OpenOperator(task_id="open", **small)
+    settle = SettleOperator(task_id="settle", slots=ids, **small)
     others = {task_id: len(part) for task_id, part in zip(ids, parts, strict=True)}
     for name, part in zip(names, parts, strict=True):
         slot = SlotOperator.partial(
