@@ -28,6 +28,21 @@ export function logUrl(place) {
   return taskUrl(place, tried);
 }
 
+const confs = new Map();
+
+/** Return what was given when a run was triggered; `null` where Airflow does not say. */
+export function runConf({ dag, run }) {
+  const url = new URL(`api/v2/dags/${part(dag)}/dagRuns/${part(run)}`, root).href;
+  if (!confs.has(url)) {
+    const asked = fetch(url, { credentials: "same-origin" })
+      .then((answer) => (answer.ok ? answer.json() : {}))
+      .then((found) => found.conf ?? null)
+      .catch(() => null);
+    confs.set(url, asked);
+  }
+  return confs.get(url);
+}
+
 /**
  * Return a link to one of Airflow's pages.
  *

@@ -12,7 +12,8 @@ export class Refused extends Error {
 
 /** Return the address of *path* below the page, whatever path Airflow itself has. */
 export function address(path, query = {}) {
-  const url = new URL(path, document.baseURI);
+  // An empty path would keep the query that the page has now.
+  const url = new URL(path || ".", document.baseURI);
   for (const [name, value] of Object.entries(query)) {
     if (value === null || value === undefined || value === "") continue;
     for (const each of [value].flat()) url.searchParams.append(name, each);

@@ -1,16 +1,28 @@
 // The settings tab: what the study runs with, its space, its blueprint.
 
-import { link, runUrl } from "./airflow.js";
-import { copy, h } from "./dom.js";
+import { link, runConf, runUrl } from "./airflow.js";
+import { copy, fill, h } from "./dom.js";
 import { count, shown } from "./format.js";
 
-export function settings(data) {
+export function settings(data, run) {
   return [
-    h("section", { class: "card" }, h("h2", {}, "Effective settings"), h("p", { class: "quiet small" }, "Of the latest run: the blueprint with what the trigger form changed."), pairs(data.settings)),
+    h("section", { class: "card" }, h("h2", {}, "Effective settings"), h("p", { class: "quiet small" }, "Of the latest run: the blueprint with what the trigger form changed."), pairs(data.settings), run ? given(run) : null),
     h("section", { class: "card" }, h("h2", {}, "Search space"), space(data)),
     data.runs.length ? h("section", { class: "card" }, h("h2", {}, "Runs"), h("ul", {}, data.runs.map((run) => h("li", {}, link(runUrl(run), `${run.dag}, ${run.run}`), ` – ${count(run.trials, "trial")}`)))) : null,
     data.source.text ? blueprint(data.source) : null,
   ];
+}
+
+/** Return what was changed when *run* was triggered, once Airflow has told. */
+function given(run) {
+  const place = h("div", { id: "given" });
+  runConf(run).then((conf) => {
+    if (conf === null) return;
+    const names = Object.keys(conf);
+    const title = h("h2", { class: "next" }, "Given when ", link(runUrl(run), run.run), " was triggered");
+    fill(place, title, names.length ? pairs(conf) : h("p", { class: "quiet small" }, "Nothing: the blueprint holds as it is."));
+  });
+  return place;
 }
 
 function pairs(values) {

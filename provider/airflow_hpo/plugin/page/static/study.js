@@ -59,6 +59,12 @@ export class StudyPage {
     await Promise.all(this.live(tab).map((part) => part.update()));
   }
 
+  /** The run that the page is about: the tab's own, else the latest. */
+  run() {
+    const { dag_id: dag, run_id: run } = this.scope;
+    return dag && run ? { dag, run } : (this.data.runs[0] ?? null);
+  }
+
   tabButton(tab, selected) {
     const move = (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -92,7 +98,7 @@ export class StudyPage {
       this.table ??= new TrialTable(this.name, this.data);
       parts.push(this.table.element);
     }
-    if (tab.id === "settings") parts.push(this.keep(() => settings(this.data)));
+    if (tab.id === "settings") parts.push(this.keep(() => settings(this.data, this.run())));
     if (tab.charts.length) parts.push(this.data.install ? missing(this.data.install) : grid(this.wanted(tab).map((chart) => this.chart(chart))));
     if (tab.id === "course" && this.data.rungs.length) parts.push(this.keep(() => rungTable(this.data.rungs)));
     fill(this.panel, parts);
