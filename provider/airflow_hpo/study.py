@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_hpo.errors import StudyError
 from airflow_hpo.history import (
     adopt,
+    checked_first,
     collect,
     defined,
     given_points,
@@ -171,13 +172,24 @@ class Study:
         Raises:
             StudyError: If there are none to be had.
         """
-        warm_start = self.blueprint.warm_start
+        warm_start = self.blueprint.beginning
         if warm_start is not None:
             self.storage.note(
                 self.name,
                 "warm_started",
                 lambda: collect(warm_start, self.blueprint, storage=self.storage, study=self.name),
             )
+
+    def belong(self, interval: Mapping[str, Value]) -> None:
+        """
+        Note which run the study is for, unless that was noted before.
+
+        Args:
+            interval: ``dag``, ``search`` (what tells it from others of the DAG),
+                ``run``, and ``at``: the moment it is about, in seconds since
+                the epoch.
+        """
+        self.storage.note(self.name, "interval", lambda: interval)
 
     def past(self) -> list[str]:
         """
@@ -189,6 +201,8 @@ class Study:
         self, record: StudyRecord, count: int, *, only: Place | None = None
     ) -> Sequence[Suggestion]:
         blueprint = with_choice(self.blueprint, record.notes.get("strategy_chosen"))
+        if not self.is_ladder:  # whose trials are told by their rungs
+            blueprint = checked_first(record, blueprint)
         strategy = strategy_for(blueprint, points=given_points(record, blueprint))
         # Only ladders know rungs.
         more: dict[str, Any] = {} if only is None else {"only": only}

@@ -51,7 +51,7 @@ def test_what_is_not_built_yet_reads_back_the_same(blueprint):
     document = read_document(dump(blueprint))
     problems = Problems(document)
 
-    found = NativeDialect(not_yet={}).parse(document, problems)
+    found = NativeDialect().parse(document, problems)
 
     assert not problems.errors, problems.found
     assert same(found[0], blueprint)

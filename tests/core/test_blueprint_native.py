@@ -22,7 +22,7 @@ from airflow_hpo.blueprint.checks.space import name_hint, values_of
 from airflow_hpo.blueprint.cron import PRESETS, schedule_problem
 from airflow_hpo.blueprint.dialects import DIALECTS
 from airflow_hpo.blueprint.dialects.base import Dialect
-from airflow_hpo.blueprint.dialects.native import NOT_YET, NativeDialect
+from airflow_hpo.blueprint.dialects.native import NativeDialect
 from airflow_hpo.blueprint.document import read_document
 from airflow_hpo.blueprint.problems import Problems
 from airflow_hpo.blueprint.units import seconds_of, share_of, show_duration, show_share
@@ -30,6 +30,7 @@ from airflow_hpo.errors import BlueprintError, DialectError
 from airflow_hpo.model.blueprint import DagSpec, Execution, Retries, Step, TrialSpec
 from airflow_hpo.model.distribution import Categorical, Float, Int, LogNormal, Normal
 from airflow_hpo.model.objective import Objective
+from airflow_hpo.model.retuning import ChampionSpec, PreviousStart
 from airflow_hpo.model.stop import Budget, ExpressionRule, MetricRule, PlateauRule
 
 FOLDER = Path(__file__).parent.parent / "blueprints"
@@ -88,7 +89,7 @@ def test_every_key_reaches_the_model():
     document = read_document(EVERYTHING)
     problems = Problems(document)
 
-    (blueprint,) = NativeDialect(not_yet={}).parse(document, problems)
+    (blueprint,) = NativeDialect().parse(document, problems)
 
     assert problems.errors == 0
     assert blueprint.objectives == (
@@ -115,8 +116,8 @@ def test_every_key_reaches_the_model():
         schedule="@daily",
         start_date="2026-01-31",
         tags=("ml",),
-        warm_start={"from": "previous", "trials": 10},
-        champion="hpo://digits/champion",
+        warm_start=PreviousStart(trials=10),
+        champion=ChampionSpec(asset="hpo://digits/champion"),
         approve=True,
     )
     train = blueprint.trial.steps[1]
@@ -138,16 +139,6 @@ def test_every_key_reaches_the_model():
         retries=Retries(infrastructure=1, code=2),
         on_failure="stop",
     )
-
-
-def test_what_is_not_built_yet_is_refused_at_its_place():
-    """
-    Every line of the table is met by a file that asks for it, and none is ignored.
-    """
-    problems = check_text(EVERYTHING)
-    asked = {problem.path for problem in problems if "not supported yet" in problem.message}
-
-    assert asked == {path.replace("*", "1") for path in NOT_YET} - {"objective"}
 
 
 def test_what_is_wrong_is_not_also_too_early():

@@ -18,6 +18,7 @@ from airflow_hpo.model.blueprint import (
     TrialSpec,
 )
 from airflow_hpo.model.distribution import Categorical, Constant, Float, Int
+from airflow_hpo.model.retuning import ScheduleSpec
 from airflow_hpo.model.stop import ExpressionRule, PlateauRule
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from airflow_hpo.model.callbacks import Callback, Callbacks
     from airflow_hpo.model.distribution import Distribution
     from airflow_hpo.model.objective import Objective
+    from airflow_hpo.model.retuning import ChampionSpec, PreviousStart
     from airflow_hpo.model.space import Parameter
     from airflow_hpo.model.stop import Budget, StopRule
     from airflow_hpo.model.values import Value
@@ -186,6 +188,30 @@ def _dag(dag: DagSpec) -> dict[str, Any]:
     data = _changed(dag, DagSpec())
     if "tasks" in data:
         data["tasks"] = _changed(dag.tasks, TaskSpec())
+    if isinstance(dag.schedule, ScheduleSpec):
+        data["schedule"] = dag.schedule.model_dump(exclude_defaults=True)
+    if dag.warm_start is not None:
+        data["warm_start"] = _previous(dag.warm_start)
+    if dag.champion is not None:
+        data["champion"] = _champion(dag.champion)
+    return data
+
+
+def _previous(start: PreviousStart) -> dict[str, Any]:
+    data: dict[str, Any] = {"from": "previous"}
+    if start.trials is not None:
+        data["trials"] = start.trials
+    if start.max_age_s is not None:
+        data["max_age"] = show_duration(start.max_age_s)
+    return data if start.use == "points" else {**data, "as": start.use}
+
+
+def _champion(champion: ChampionSpec) -> dict[str, Any]:
+    data: dict[str, Any] = {"asset": champion.asset} if champion.asset else {}
+    if champion.tolerance is not None:
+        data["tolerance"] = champion.tolerance
+    if champion.tolerance_share is not None:
+        data["tolerance"] = show_share(champion.tolerance_share)
     return data
 
 

@@ -64,6 +64,12 @@ class RoundResult:
     stop: Stop | None
     best: Trial | None
 
+    def ending(self, stop: Stop | None) -> RoundResult:
+        """
+        Return the same with another reason to end the study, or none.
+        """
+        return replace(self, stop=stop)
+
 
 def evaluate_round(
     study: Study,

@@ -15,6 +15,7 @@ from airflow.sdk import DAG, BaseOperator
 from airflow_hpo.errors import BlueprintError
 from airflow_hpo.factory.demands import find_problems
 from airflow_hpo.factory.form import trigger_form
+from airflow_hpo.factory.schedule import schedule_of
 from airflow_hpo.factory.topology import lay_out, site_of
 from airflow_hpo.hooks.compat import conf
 from airflow_hpo.plan import make_plan
@@ -59,7 +60,7 @@ def build_dag(blueprint: Blueprint) -> DAG:
     dag = DAG(
         blueprint.dag_id,
         description=blueprint.description or None,
-        schedule=spec.schedule,
+        schedule=schedule_of(spec.schedule),
         start_date=_start_date(spec.start_date),
         catchup=spec.catchup,
         tags=["hpo", *spec.tags],
@@ -112,8 +113,12 @@ def _limits(blueprint: Blueprint, plan: Plan) -> dict[str, Any]:
     Return how much of the DAG runs at once, where Airflow's defaults don't do.
     """
     limits: dict[str, Any] = {}
-    if blueprint.dag.max_active_runs is not None:
-        limits["max_active_runs"] = blueprint.dag.max_active_runs
+    spec = blueprint.dag
+    checked = spec.champion is not None and spec.champion.is_checked
+    if spec.max_active_runs is not None:
+        limits["max_active_runs"] = spec.max_active_runs
+    elif checked or spec.warm_start is not None:
+        limits["max_active_runs"] = 1  # each builds on the one before
     if plan.mode != "batch" and blueprint.execution.concurrency is not None:
         # One limit for all tasks of trials together.
         limits["max_active_tasks"] = blueprint.execution.concurrency

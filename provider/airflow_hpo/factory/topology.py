@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow.sdk import TaskGroup
 
+from airflow_hpo.factory.champion import challenge, crown
 from airflow_hpo.factory.demands import task_options
 from airflow_hpo.factory.form import settings_templates
 from airflow_hpo.hooks.compat import conf
@@ -136,7 +137,17 @@ def lay_out(site: Site) -> ReportOperator:
     if layout is None:
         known = ", ".join(_LAYOUTS)
         raise ValueError(f"the shape of a DAG must be one of {known}, got {site.plan.mode!r}")
-    return layout(site)
+    report = layout(site)
+    champion = site.blueprint.dag.champion
+    if champion is not None and champion.is_checked:
+        trial = {**_trial_options(site), **site.shared}
+        challenge(report, small=site.small, trial=trial, prefix=site.prefix)
+    if champion is not None:
+        crown(report, site.blueprint, small=site.small)
+    for task in report.get_flat_relatives(upstream=True) if site.prefix else ():
+        if isinstance(task, SuggestOperator):
+            task.search = site.prefix.removesuffix(".")
+    return report
 
 
 def _unrolled_rounds(site: Site) -> ReportOperator:

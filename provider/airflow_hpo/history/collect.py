@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_hpo.errors import StudyError, StudyNotFoundError
 from airflow_hpo.history.files import find_file, read_file
 from airflow_hpo.history.fit import Tally, fit_point, fit_trial
+from airflow_hpo.history.intervals import study_before
 from airflow_hpo.history.resume import defined
 from airflow_hpo.history.told import Told, told_by
 from airflow_hpo.model.objective import loss
@@ -47,14 +48,20 @@ def collect(
     Raises:
         StudyError: If there is no such study or file, or it cannot be read.
     """
-    told = _fetch(warm_start.source, blueprint, storage=storage, study=study)
+    words = warm_start.source.words
+    if warm_start.source.previous:
+        before = study_before(storage, study, max_age_s=warm_start.source.max_age_s)
+        words = "no interval before" if before is None else f"study {before}, {words}"
+        told = [] if before is None else _of_study(before, storage)
+    else:
+        told = _fetch(warm_start.source, blueprint, storage=storage, study=study)
     tally = Tally()
     if warm_start.use == "points":
         taken = _points(told, blueprint, tally, limit=warm_start.trials)
     else:
         taken = _trials(told, blueprint, tally, limit=warm_start.trials)
     return {
-        "source": warm_start.source.words,
+        "source": words,
         "use": warm_start.use,
         "trials": taken,
         "tally": tally.to_dict(),

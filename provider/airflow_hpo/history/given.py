@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_hpo.model.space import Space
     from airflow_hpo.model.values import Value
 
-__all__ = ["given_points", "given_trials", "history_notes", "history_of"]
+__all__ = ["checked_first", "given_points", "given_trials", "history_notes", "history_of"]
 
 
 def history_of(record: StudyRecord, blueprint: Blueprint) -> tuple[Trial, ...]:
@@ -71,9 +71,21 @@ def given_points(record: StudyRecord, blueprint: Blueprint) -> tuple[dict[str, V
     return tuple(point for point in fitted if point is not None)
 
 
+def checked_first(record: StudyRecord, blueprint: Blueprint) -> Blueprint:
+    """
+    Return *blueprint* with the champion that was tried first as its first point.
+
+    Points are told by the trial's number, and number 0 is the champion's.
+    """
+    configuration = record.notes.get("champion_checked", {}).get("configuration")
+    if configuration is None or _fitted(blueprint.space, configuration) is None:
+        return blueprint
+    return blueprint.model_copy(update={"points": (configuration, *blueprint.points)})
+
+
 def _note(record: StudyRecord, blueprint: Blueprint, *, use: str) -> Mapping[str, Value] | None:
     note = record.notes.get("warm_started")
-    wanted = blueprint.warm_start is not None and note is not None and note["use"] == use
+    wanted = blueprint.beginning is not None and note is not None and note["use"] == use
     return note if wanted else None
 
 
@@ -92,7 +104,7 @@ def history_notes(record: StudyRecord, blueprint: Blueprint) -> list[str]:
 
 
 def _warm_notes(record: StudyRecord, blueprint: Blueprint) -> list[str]:
-    note, wanted = record.notes.get("warm_started"), blueprint.warm_start
+    note, wanted = record.notes.get("warm_started"), blueprint.beginning
     if wanted is None or note is None:
         return []
     tally = Tally.of(note["tally"])
@@ -100,7 +112,7 @@ def _warm_notes(record: StudyRecord, blueprint: Blueprint) -> list[str]:
     lines = [f"{len(note['trials'])} of {tally.seen} trials of {note['source']} {what}"]
     lines += tally.words()
     asked = (wanted.source.words, wanted.use)
-    if asked != (note["source"], note["use"]):
+    if not wanted.source.previous and asked != (note["source"], note["use"]):
         lines.append(f"what was taken first stays, got {asked[0]} as {asked[1]}")
     return [f"warm start: {line}" for line in lines]
 

@@ -50,9 +50,9 @@ def preview(
     record = StudyRecord(study or blueprint.name, {}, seed, 0.0, tuple(trials))
     if study is not None:
         record = _existing(record, blueprint, storage)
-    if blueprint.warm_start is None or "warm_started" in record.notes:
+    if blueprint.beginning is None or "warm_started" in record.notes:
         return record
-    taken = collect(blueprint.warm_start, blueprint, storage=storage, study=study or "")
+    taken = collect(blueprint.beginning, blueprint, storage=storage, study=study or "")
     return replace(record, notes={**record.notes, "warm_started": taken})
 
 

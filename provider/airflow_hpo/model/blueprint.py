@@ -15,6 +15,7 @@ from airflow_hpo.model.callbacks import Callbacks
 from airflow_hpo.model.expression import Expression
 from airflow_hpo.model.objective import Objective
 from airflow_hpo.model.outcomes import Outcomes
+from airflow_hpo.model.retuning import ChampionSpec, PreviousStart, ScheduleSpec
 from airflow_hpo.model.signs import FailureSpec
 from airflow_hpo.model.space import Space
 from airflow_hpo.model.stop import Budget, StopRule
@@ -438,7 +439,8 @@ class DagSpec(Document):
     Args:
         id: The DAG's id; the blueprint's name by default.
 
-        schedule: A cron expression or preset; `None` for triggered only.
+        schedule: A cron expression or preset, or more than that; `None` for
+            triggered only.
 
         start_date: ISO 8601; needed by schedules that look back.
 
@@ -456,13 +458,13 @@ class DagSpec(Document):
 
         warm_start: Where to take first trials from.
 
-        champion: Asset that the best trial is published as.
+        champion: The best trial as an asset; `None` publishes nothing.
 
         approve: Whether a person is asked before that.
     """
 
     id: str | None = None
-    schedule: str | None = None
+    schedule: str | ScheduleSpec | None = None
     start_date: str | None = None
     catchup: bool = False
     tags: tuple[str, ...] = ()
@@ -470,8 +472,8 @@ class DagSpec(Document):
     retries: int = Field(default=2, ge=0)
     max_active_runs: int | None = Field(default=None, ge=1)
     tasks: TaskSpec = Field(default_factory=TaskSpec)
-    warm_start: dict[str, Any] | None = None
-    champion: str | None = None
+    warm_start: PreviousStart | None = None
+    champion: ChampionSpec | None = None
     approve: bool = False
 
 
@@ -536,6 +538,23 @@ class Blueprint(Document):
         The id of the DAG that this blueprint becomes.
         """
         return self.dag.id or self.name
+
+    @property
+    def beginning(self) -> WarmStart | None:
+        """
+        What a study is told before its first trial: its own warm start, or its DAG's.
+        """
+        if self.warm_start is not None or self.dag.warm_start is None:
+            return self.warm_start
+        return self.dag.warm_start.warm_start
+
+    @property
+    def champion_asset(self) -> str:
+        """
+        The URI of the asset that the best trial is published as.
+        """
+        own = self.dag.champion.asset if self.dag.champion is not None else ""
+        return own or f"hpo://{self.name}/champion"
 
     def with_settings(
         self, *, trials: int | None = None, batch_size: int | None = None, seed: int | None = None

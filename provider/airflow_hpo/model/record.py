@@ -13,7 +13,7 @@ from airflow_hpo.model.values import Value
 
 __all__ = ["NOTES", "Attempt", "Event", "StudyRecord", "StudySummary"]
 
-NOTES = ("warm_started", "space_changed", "strategy_chosen")
+NOTES = ("warm_started", "space_changed", "strategy_chosen", "interval", "champion_checked")
 """What is noted about a study once and for all: kinds of events."""
 
 
@@ -55,7 +55,8 @@ class Event:
             (a new attempt took the place of an outcome), ``finished_late`` (an
             attempt that is no longer the latest ended), ``stopped``,
             ``reopened``, ``redefined`` (with the definition as it was before),
-            ``announced`` (somebody was told of something) or one of `NOTES`.
+            ``announced`` (somebody was told of something), ``promoted`` (its best
+            trial became a champion) or one of `NOTES`.
 
         time: Seconds since the epoch, UTC.
 

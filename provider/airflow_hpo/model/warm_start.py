@@ -25,15 +25,23 @@ class WarmStartSource(Document):
         file:
             CSV, JSON or JSON lines, relative to the blueprint's own folder;
             empty for a study.
+
+        previous:
+            Whether it is the study that a DAG's run of an earlier interval made,
+            the latest before the run that asks.
+
+        max_age_s: Seconds between the two intervals, at most; `None` for no limit.
     """
 
     study: str = ""
     storage: str | None = None
     file: str = ""
+    previous: bool = False
+    max_age_s: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _one_source(self) -> WarmStartSource:
-        if bool(self.study) == bool(self.file):
+        if bool(self.study) + bool(self.file) + self.previous != 1:
             raise ValueError("exactly one of study and file must be given")
         if self.file and self.storage is not None:
             raise ValueError("storage must be given with a study, got a file")
@@ -44,6 +52,8 @@ class WarmStartSource(Document):
         """
         What a person calls it; without the URL, which is for machines.
         """
+        if self.previous:
+            return "the interval before"
         return f"study {self.study}" if self.study else f"file {self.file}"
 
 

@@ -94,11 +94,19 @@ class EvaluateOperator(StudyOperator):
                 passed=self._passed(context, numbers),
                 artifacts=artifacts,
             )
+            result = self._judged(study, result, numbers)
             answer = round_answer(self.round, result, study)
             self._log(answer, result, study)
             announce_from(context, study)
             skipped = [] if result.stop is None else self._unasked(context, study)
         return self._leave(context, answer, skipped=skipped)
+
+    def _judged(self, study: Study, result: RoundResult, numbers: Sequence[int]) -> RoundResult:
+        """
+        Return *result* with what else there is to say of the trials *numbers*.
+        """
+        del study, numbers
+        return result
 
     def _suggested(self, context: Context) -> list[dict[str, Any]] | None:
         """

@@ -48,6 +48,8 @@ class SuggestOperator(StudyOperator):
 
         place: The rung of a ladder that the round is: iteration, bracket, rung.
 
+        search: What tells it from other searches of the same DAG.
+
         kwargs: See `StudyOperator`.
     """
 
@@ -58,12 +60,14 @@ class SuggestOperator(StudyOperator):
         round: int = 0,  # noqa: A002 - the word that the rest of the package uses
         rounds: int | None = None,
         place: Sequence[int] | None = None,
+        search: str = "",
         **kwargs: Any,  # noqa: ANN401 - StudyOperator's own
     ) -> None:
         super().__init__(blueprint=blueprint, **kwargs)
         self.round = round
         self.rounds = rounds
         self.place = place
+        self.search = search
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """
@@ -74,6 +78,7 @@ class SuggestOperator(StudyOperator):
             blueprint = study.blueprint
             plan = make_plan(blueprint).to_dict()
             Study.open(study.storage, study.name, blueprint, plan=plan)
+            study.belong(_interval(context, self.search))
             trials = self._ask(study, context)
             for note in study.past():
                 self.log.info("%s", note)
@@ -128,3 +133,14 @@ class SuggestOperator(StudyOperator):
                 f"left, got {left}; choose a batch_size of at least {-(-left // self.rounds)}, "
                 f"or at most {self.rounds * batch} trials"
             )
+
+
+def _interval(context: Context, search: str) -> dict[str, Any]:
+    """
+    Return which run this is, and which moment it is about.
+    """
+    ti, run = context["ti"], context["dag_run"]
+    # Runs that a person or an asset starts are about the moment when they start.
+    moments = (run.data_interval_end, run.logical_date, run.run_after)
+    at = next(moment for moment in moments if moment is not None)
+    return {"dag": ti.dag_id, "search": search, "run": ti.run_id, "at": at.timestamp()}

@@ -4,6 +4,7 @@ BLUEPRINT -> PLAN, by the shape that its study takes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.errors import StudyError
@@ -32,8 +33,23 @@ def make_plan(blueprint: Blueprint) -> Plan:
     """
     support = strategy_for(blueprint).support
     if support.multi_fidelity and not support.asynchronous:
-        return _ladder(blueprint)
-    return _asynchronous(blueprint) if blueprint.execution.mode == "async" else _batch(blueprint)
+        return _around(_ladder(blueprint), blueprint)
+    make = _asynchronous if blueprint.execution.mode == "async" else _batch
+    return _around(make(blueprint), blueprint)
+
+
+def _around(plan: Plan, blueprint: Blueprint) -> Plan:
+    """
+    Return *plan* with what stands before and behind a search that has a champion.
+    """
+    champion = blueprint.dag.champion
+    if champion is None:
+        return plan
+    more = 3 if blueprint.dag.approve else 1
+    if not champion.is_checked:
+        return replace(plan, tasks=plan.tasks + more)
+    note = "the champion is tried first, once there is one: where it holds, nothing else runs"
+    return replace(plan, tasks=plan.tasks + more + 3, notes=(*plan.notes, note))
 
 
 def _ladder(blueprint: Blueprint) -> Plan:
@@ -42,12 +58,17 @@ def _ladder(blueprint: Blueprint) -> Plan:
     """
     brackets, budget = _brackets(blueprint), blueprint.budget.trials
     trials = total_trials(brackets)
-    if trials > budget:
+    champion = blueprint.dag.champion
+    checked = champion is not None and champion.is_checked
+    if trials + checked > budget:
+        more = " and the champion's check" if checked else ""
         raise StudyError(
-            f"budget.trials must be at least {trials} for strategy {blueprint.strategy.name}, "
-            f"got {budget}: so many trials have the rungs of its brackets"
+            f"budget.trials must be at least {trials + checked} for strategy "
+            f"{blueprint.strategy.name}{more}, got {budget}: so many trials have the rungs of its "
+            "brackets"
         )
-    notes = [] if trials == budget else [f"{budget - trials} of budget.trials stay unused"]
+    left = budget - trials - checked
+    notes = [f"{left} of budget.trials stay unused"] if left else []
     rungs = sum(len(bracket.rungs) for bracket in brackets)
     at_once = sum(bracket.rungs[0].trials for bracket in brackets)
     return Plan(

@@ -95,6 +95,28 @@ class Storage(Protocol):
                 If it raises, nothing is kept.
         """
 
+    def noted(self, kind: str) -> Mapping[str, Mapping[str, Value]]:
+        """
+        Return what is noted under *kind* about each study, by the study's name.
+        """
+
+    def promote(self, study: str, key: str, data: Mapping[str, Value]) -> None:
+        """
+        Keep that a trial of *study* became a champion; nothing new for a known *key*.
+
+        Args:
+            study: Its name.
+
+            key: Which promotion this is, such as run and task.
+
+            data: What there is to know of it; the study's name is added.
+        """
+
+    def promotions(self) -> Sequence[Mapping[str, Value]]:
+        """
+        Return the *data* of all promotions of all studies, oldest first.
+        """
+
     def claim(self, study: str, key: str) -> bool:
         """
         Return whether this is the first call with *key*, which is kept as an event.

@@ -144,6 +144,42 @@ class MemoryStorage:
                 found.events.append(event)
             return found.record.notes[kind]
 
+    def noted(self, kind: str) -> Mapping[str, Mapping[str, Value]]:
+        """
+        See `Storage.noted`.
+        """
+        rules.check_note(kind)
+        with self._lock:
+            return {
+                name: found.record.notes[kind]
+                for name, found in self._studies.items()
+                if kind in found.record.notes
+            }
+
+    def promote(self, study: str, key: str, data: Mapping[str, Value]) -> None:
+        """
+        See `Storage.promote`.
+        """
+        rules.check_key(key)
+        event = rules.promoted(study, key, data, now=time.time())
+        with self._lock:
+            found = self._find(study)
+            if all(each.data.get("key") != key for each in found.events if each.kind == event.kind):
+                found.events.append(event)
+
+    def promotions(self) -> Sequence[Mapping[str, Value]]:
+        """
+        See `Storage.promotions`.
+        """
+        with self._lock:
+            events = [
+                event
+                for found in self._studies.values()
+                for event in found.events
+                if event.kind == "promoted"
+            ]
+        return tuple(event.data for event in sorted(events, key=lambda event: event.time))
+
     def claim(self, study: str, key: str) -> bool:
         """
         See `Storage.claim`.

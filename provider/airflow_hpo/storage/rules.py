@@ -44,6 +44,7 @@ __all__ = [
     "missing_trial",
     "new_trials",
     "of_attempt",
+    "promoted",
     "redefined",
     "settle",
     "stop_event",
@@ -328,6 +329,13 @@ def check_note(kind: str) -> None:
     """
     if kind not in NOTES:
         raise ValueError(f"a note must be one of {', '.join(NOTES)}, got {kind!r}")
+
+
+def promoted(study: str, key: str, data: Mapping[str, Value], *, now: float) -> Event:
+    """
+    Return the event of a trial of *study* becoming a champion.
+    """
+    return Event("promoted", now, data=codec.copy({**data, "study": study, "key": key}))
 
 
 def redefined(definition: Mapping[str, Value], *, now: float) -> Event:

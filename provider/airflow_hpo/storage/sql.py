@@ -4,6 +4,7 @@ The study journal in a SQL database: SQLite for one machine, else PostgreSQL.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -112,6 +113,27 @@ class SqlStorage:
             return known
         data = codec.copy(make())
         return self._database.write(lambda connection: work.note(connection, study, kind, data))
+
+    def noted(self, kind: str) -> Mapping[str, Mapping[str, Value]]:
+        """
+        See `Storage.noted`.
+        """
+        rules.check_note(kind)
+        return self._database.read(lambda connection: work.noted_of_all(connection, kind))
+
+    def promote(self, study: str, key: str, data: Mapping[str, Value]) -> None:
+        """
+        See `Storage.promote`.
+        """
+        rules.check_key(key)
+        event = rules.promoted(study, key, data, now=time.time())
+        self._database.write(lambda connection: work.promote(connection, study, key, event))
+
+    def promotions(self) -> Sequence[Mapping[str, Value]]:
+        """
+        See `Storage.promotions`.
+        """
+        return self._database.read(work.promotions)
 
     def claim(self, study: str, key: str) -> bool:
         """

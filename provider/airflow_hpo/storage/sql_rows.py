@@ -36,7 +36,9 @@ __all__ = [
     "MEASUREMENTS",
     "NAMES",
     "NOTED",
+    "NOTED_OF_ALL",
     "ONCE",
+    "PROMOTIONS",
     "REDEFINE",
     "REMEMBER",
     "STATES",
@@ -158,6 +160,16 @@ NOTED = select(event.c.kind, event.c.data).where(
     event.c.study_id == bindparam("study_id"),
     event.c.once.in_(bindparam("digests", expanding=True)),
 )
+
+NOTED_OF_ALL = (
+    select(study.c.name, event.c.data)
+    .join_from(study, event, event.c.study_id == study.c.id)
+    .where(event.c.once == bindparam("once"))
+    .order_by(study.c.id)
+)
+
+# Few, and asked for once a run: no index is worth its room.
+PROMOTIONS = select(event.c.data).where(event.c.kind == "promoted").order_by(event.c.id)
 
 # A line per study and state, newest study first.
 STATES = (

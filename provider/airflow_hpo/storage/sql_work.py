@@ -166,6 +166,30 @@ def note(
     return noted(connection, study, kind) or {}
 
 
+def noted_of_all(connection: Connection, kind: str) -> dict[str, Mapping[str, Value]]:
+    """
+    Return what is noted under *kind* about each study.
+    """
+    place = {"once": rows.digest(kind, of="noted")}
+    return {name: codec.parse(data) for name, data in connection.execute(rows.NOTED_OF_ALL, place)}
+
+
+def promote(connection: Connection, study: str, key: str, event: Event) -> None:
+    """
+    Keep the *event* of a promotion, unless there is one with this *key*.
+    """
+    once = rows.digest(key, of="promoted")
+    row = rows.event_row(event, _find(connection, study).id, once=once)
+    connection.execute(_insert_new(connection, schema.event), row)
+
+
+def promotions(connection: Connection) -> tuple[Mapping[str, Value], ...]:
+    """
+    Return what is known of all promotions, oldest first.
+    """
+    return tuple(codec.parse(data) for (data,) in connection.execute(rows.PROMOTIONS))
+
+
 def claim(connection: Connection, study: str, key: str, token: str) -> bool:
     """
     Return whether the caller, who is called *token*, is the first with *key*.

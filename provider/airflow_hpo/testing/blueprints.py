@@ -36,6 +36,7 @@ from airflow_hpo.model.distribution import (
     Normal,
 )
 from airflow_hpo.model.objective import Objective
+from airflow_hpo.model.retuning import ChampionSpec, PreviousStart, ScheduleSpec
 from airflow_hpo.model.signs import FailureSigns, FailureSpec
 from airflow_hpo.model.space import Parameter, Space
 from airflow_hpo.model.stop import Budget, ExpressionRule, MetricRule, PlateauRule, StopRule
@@ -343,17 +344,39 @@ def _trials(
     )
 
 
+_schedules = st.sampled_from(
+    [
+        *(None, "@daily", "*/15 0-6 1,15 * mon-fri", "@continuous"),
+        ScheduleSpec(cron="0 2 * * *", timezone="Europe/Berlin"),
+        ScheduleSpec(timetable="a.b.Moons", arguments={"every": "6h", "n": 1}),
+        ScheduleSpec(assets=("s3://a/b", "x://c"), match="any", cron="@weekly"),
+    ]
+)
+
+_previous = st.builds(
+    PreviousStart, trials=st.none() | _counts, max_age_s=st.none() | _positive
+) | st.just(PreviousStart(use="points", trials=3))
+
+_champions = st.sampled_from(
+    [
+        *(ChampionSpec(), ChampionSpec(asset="hpo://a/champion")),
+        *(ChampionSpec(tolerance=0.5), ChampionSpec(tolerance_share=0.125)),
+    ]
+)
+
+
 @st.composite
-def _dags(draw: _Draw[Any], *, planned: bool) -> DagSpec:
-    schedule = draw(st.sampled_from([None, "@daily", "*/15 0-6 1,15 * mon-fri", "@continuous"]))
+def _dags(draw: _Draw[Any], *, fixed: bool) -> DagSpec:
+    schedule = draw(_schedules)
     start = draw(st.none() | st.dates().map(str))
-    more = {}
-    if planned:
-        more = {
-            "warm_start": draw(st.none() | st.just({"from": "previous", "trials": 10})),
-            "champion": draw(st.none() | _words),
-            "approve": draw(st.booleans()),
-        }
+    champion = draw(st.none() | _champions)
+    if champion is not None and champion.is_checked and fixed:
+        champion = None
+    more = {
+        "warm_start": None if fixed else draw(st.none() | _previous),
+        "champion": champion,
+        "approve": champion is not None and draw(st.booleans()),
+    }
     return DagSpec(
         id=draw(st.none() | _ids),
         schedule=schedule,
@@ -389,11 +412,12 @@ def _blueprints(draw: _Draw[Any], *, planned: bool) -> Blueprint:
     if resource is not None and resource.name in space.by_name:
         resource = None
     trial = draw(_trials(space, resource, planned=planned))
+    study = draw(st.none() | st.sampled_from(["digits", "digits-{{ ds }}", "1e3"]))
     prunable = len(objectives) == 1 and trial.runner.name != "inline"
     return Blueprint(
         name=draw(_ids),
         description=draw(_texts),
-        study=draw(st.none() | st.sampled_from(["digits", "digits-{{ ds }}", "1e3"])),
+        study=study,
         objectives=objectives,
         space=space,
         points=draw(_points(space)),
@@ -410,7 +434,7 @@ def _blueprints(draw: _Draw[Any], *, planned: bool) -> Blueprint:
         resource=resource,
         trial=trial,
         callbacks=draw(_callbacks),
-        dag=draw(_dags(planned=planned)),
+        dag=draw(_dags(fixed=study is not None and "{{" not in study)),
     )
 
 

@@ -59,6 +59,40 @@ class NoteContract:
         kinds = [event.kind for event in storage.events("study")]
         assert kinds == ["created", "warm_started", "space_changed", "asked"]
 
+    def test_notes_of_all_studies(self, storage: Storage) -> None:
+        """
+        What is noted under one kind can be had for all studies at once.
+        """
+        for name in ("first", "second", "third"):
+            storage.create(name, definition={}, seed=0, plan={})
+        storage.note("first", "interval", lambda: {"at": 1.5})
+        storage.note("third", "interval", lambda: {"at": 2})
+        storage.note("third", "space_changed", dict)
+
+        assert same({"first": {"at": 1.5}, "third": {"at": 2}}, storage.noted("interval"))
+        assert storage.noted("champion_checked") == {}
+        with pytest.raises(ValueError, match=r"must be one of warm_started, .* got 'other'"):
+            storage.noted("other")
+
+    def test_promotions(self, storage: Storage) -> None:
+        """
+        Each promotion is kept once, with its study, in the order in which they came.
+        """
+        assert storage.promotions() == ()
+        for name in ("first", "second"):
+            storage.create(name, definition={}, seed=0, plan={})
+
+        storage.promote("second", "run/a", {"value": 0.5})
+        storage.promote("first", "run/a", {"value": None})
+        storage.promote("second", "run/b", {"value": 1})
+        storage.promote("second", "run/a", {"value": 2})
+
+        found = [(each["study"], each["key"], each["value"]) for each in storage.promotions()]
+        assert found == [("second", "run/a", 0.5), ("first", "run/a", None), ("second", "run/b", 1)]
+        assert [event.kind for event in storage.events("first")] == ["created", "promoted"]
+        storage.delete("second")
+        assert [each["study"] for each in storage.promotions()] == ["first"]
+
     def test_what_cannot_be_made_is_not_noted(self, storage: Storage) -> None:
         """
         An error leaves no note behind, and an unknown kind is refused.

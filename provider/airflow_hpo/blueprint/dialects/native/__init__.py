@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from airflow_hpo.blueprint.checks import complete
 from airflow_hpo.blueprint.dialects.base import source_of
 from airflow_hpo.blueprint.dialects.native.keys import BLUEPRINT, VERSION
-from airflow_hpo.blueprint.dialects.native.not_yet import NOT_YET, NotYet, refuse_not_yet
 from airflow_hpo.blueprint.dialects.native.reader import read_draft
 from airflow_hpo.blueprint.shapes import BROKEN
 
@@ -24,15 +23,9 @@ __all__ = ["NativeDialect"]
 class NativeDialect:
     """
     Reads a mapping with the key ``hpo``.
-
-    Args:
-        not_yet: What is read but refused; tests of reading pass nothing.
     """
 
     name = "native"
-
-    def __init__(self, *, not_yet: NotYet = NOT_YET) -> None:
-        self._not_yet = not_yet
 
     def claims(self, document: Document) -> bool:
         """
@@ -48,6 +41,5 @@ class NativeDialect:
             return ()  # another version may mean anything by its keys
         found = BLUEPRINT.read(document.data, (), problems)
         draft = read_draft(found, document.data, problems)
-        refuse_not_yet(document.data, self._not_yet, problems)
         blueprint = complete(draft, problems, source_of(document, self.name))
         return () if blueprint is None else (blueprint,)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_hpo.blueprint.dialects.native.callback_keys import CALLBACKS
+from airflow_hpo.blueprint.dialects.native.dag_keys import DAG
 from airflow_hpo.blueprint.dialects.native.space_keys import ParameterShape
 from airflow_hpo.blueprint.dialects.native.study_keys import (
     BUDGET,
@@ -18,7 +19,7 @@ from airflow_hpo.blueprint.dialects.native.study_keys import (
     STRATEGY,
     StopRuleShape,
 )
-from airflow_hpo.blueprint.dialects.native.trial_keys import DAG, TRIAL
+from airflow_hpo.blueprint.dialects.native.trial_keys import TRIAL
 from airflow_hpo.blueprint.dialects.native.warm_start_keys import WARM_START
 from airflow_hpo.blueprint.document import Path
 from airflow_hpo.blueprint.problems import Problems, show

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from airflow_hpo.blueprint.checks import Draft
 from airflow_hpo.blueprint.dialects.base import build
 from airflow_hpo.blueprint.dialects.native.callback_keys import read_callbacks
+from airflow_hpo.blueprint.dialects.native.dag_keys import read_dag
 from airflow_hpo.blueprint.dialects.native.warm_start_keys import read_warm_start
 from airflow_hpo.blueprint.shapes import BROKEN
 from airflow_hpo.model.blueprint import (
     TASK_OPTIONS,
-    DagSpec,
     Execution,
     MetricsSpec,
     Placement,
@@ -77,7 +77,7 @@ def read_draft(found: Mapping[str, Any], data: Mapping[str, Value], problems: Pr
     draft.budget = _budget(found, problems)
     draft.strategy = _strategy(found, problems)
     draft.execution = build(Execution, found.get("execution", {}), ("execution",), problems)
-    draft.dag = build(DagSpec, _dag(found), ("dag",), problems)
+    draft.dag = read_dag(found.get("dag", {}), problems)
     if "resource" in found:
         draft.resource = _resource(found["resource"], problems)
     draft.callbacks = read_callbacks(found.get("callbacks", {}))
@@ -291,10 +291,3 @@ def _steps(keys: Mapping[str, Any], given: Value, problems: Problems) -> list[St
         if step is not None:
             steps.append(step)
     return steps
-
-
-def _dag(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    keys: Mapping[str, Any] = found.get("dag", {})
-    if "tags" not in keys:
-        return keys
-    return {**keys, "tags": tuple(tag for tag in keys["tags"] if tag is not BROKEN)}

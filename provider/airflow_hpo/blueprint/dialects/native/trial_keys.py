@@ -1,17 +1,15 @@
 """
-Keys of a trial and of the DAG.
+Keys of a trial.
 """
 
 from __future__ import annotations
 
-from airflow_hpo.blueprint.cron import PRESETS
 from airflow_hpo.blueprint.records import Key, ListOf, MapOf, Record
 from airflow_hpo.blueprint.shapes import (
     Anything,
     Devices,
     Either,
     Flag,
-    Nullable,
     Number,
     OneOf,
     Text,
@@ -20,7 +18,7 @@ from airflow_hpo.blueprint.shapes import (
 from airflow_hpo.blueprint.units import DURATION_PATTERN, seconds_of
 from airflow_hpo.model.expression import Expression
 
-__all__ = ["DAG", "DURATION", "STEP_KEYS", "TRIAL", "named"]
+__all__ = ["DURATION", "STEP_KEYS", "TASK_KEYS", "TRIAL", "named"]
 
 
 def _parsed(text: str) -> str:
@@ -206,25 +204,4 @@ TRIAL = Record(
     },
     main="command",
     together={"not": {"required": ["command", "steps"]}},
-)
-
-DAG = Record(
-    {
-        "id": Key(Text(), "The DAG's id; the blueprint's name by default."),
-        "schedule": Key(
-            Nullable(Text(examples=PRESETS)), "A cron expression or a preset; none by default."
-        ),
-        "start_date": Key(Text(examples=("2026-01-31",)), "The first day that is scheduled."),
-        "catchup": Key(Flag(), "Whether missed runs are made up for."),
-        "tags": Key(ListOf(Text()), "Shown in the UI, beside hpo."),
-        "owner": Key(Text(), "Of every task."),
-        "retries": Key(Whole(least=0), "Of the suggest, evaluate and report tasks."),
-        "max_active_runs": Key(Whole(least=1), "Runs of the DAG at the same time."),
-        "tasks": Key(Record(TASK_KEYS), "Where the tasks run that suggest, evaluate and report."),
-        "warm_start": Key(MapOf(Anything()), "Where to take first trials from."),
-        "champion": Key(Text(), "Asset that the best trial is published as."),
-        "approve": Key(Flag(), "Whether a person is asked before that."),
-    },
-    foreign={"dag_id": "write id", "cron": "write schedule", "schedule_interval": "write schedule"},
-    main="schedule",
 )

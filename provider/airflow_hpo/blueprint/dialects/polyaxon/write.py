@@ -18,6 +18,7 @@ from airflow_hpo.blueprint.dialects.polyaxon.write_losses import say_rest
 from airflow_hpo.blueprint.dialects.polyaxon.write_search import matrix_of
 from airflow_hpo.blueprint.dialects.polyaxon.write_space import say_of_parameter
 from airflow_hpo.blueprint.dialects.writing import Losses
+from airflow_hpo.model.retuning import ScheduleSpec
 
 if TYPE_CHECKING:
     from airflow_hpo.blueprint.dialects.writing import Written
@@ -63,6 +64,10 @@ def write(blueprint: Blueprint) -> Written:
 
 def _schedule(blueprint: Blueprint, losses: Losses) -> dict[str, Any] | None:
     schedule = blueprint.dag.schedule
+    if isinstance(schedule, ScheduleSpec):
+        if schedule.cron is None or schedule.timezone is not None or schedule.assets:
+            losses.say("dag.schedule", "their schedule is cron in UTC; the rest is left out")
+        schedule = schedule.cron
     if schedule is not None and schedule.startswith("@"):
         losses.say("dag.schedule", f"the preset {schedule} is written as it is; theirs is cron")
     return None if schedule is None else {"kind": "cron", "cron": schedule}
