@@ -20,7 +20,6 @@ from airflow_hpo.driver.job import build_job, trial_label
 from airflow_hpo.driver.jobs import runner_specs
 from airflow_hpo.driver.memory import own_key
 from airflow_hpo.driver.rounds import RoundResult, evaluate_round, suggest_round
-from airflow_hpo.driver.stores import keep, location
 from airflow_hpo.driver.strays import Stray, StrayKind, end_jobs, find_strays, mend
 from airflow_hpo.driver.trial import TrialRun
 from airflow_hpo.driver.workspace import (
@@ -48,8 +47,6 @@ __all__ = [
     "evaluate_round",
     "find_strays",
     "judge_champion",
-    "keep",
-    "location",
     "measure",
     "mend",
     "own_key",
