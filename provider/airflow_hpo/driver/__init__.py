@@ -23,7 +23,6 @@ from airflow_hpo.driver.rounds import RoundResult, evaluate_round, suggest_round
 from airflow_hpo.driver.strays import Stray, StrayKind, end_jobs, find_strays, mend
 from airflow_hpo.driver.trial import TrialRun
 from airflow_hpo.driver.workspace import (
-    artifacts_at,
     default_artifacts,
     safe_name,
     study_folder,
@@ -39,7 +38,6 @@ __all__ = [
     "TrialEnded",
     "TrialRun",
     "announce",
-    "artifacts_at",
     "build_job",
     "default_artifacts",
     "drain",
