@@ -25,6 +25,23 @@ from airflow_hpo.testing.following import finish, output, until
 from airflow_hpo.testing.podman import PodmanService, PodmanUnavailableError
 from airflow_hpo.testing.remote import RemoteRunnerContract
 
+STUDY = """\
+hpo: 1
+name: contained
+study: contained
+objective: {metric: y, direction: minimize}
+space:
+  x: {int: [1, 3]}
+strategy: grid
+budget: {trials: 3}
+execution: {batch_size: 3}
+trial:
+  command: >-
+    test -r $HPO_PARAMS_FILE && cat helper.txt && echo $HPO_TRIAL > $HPO_CHECKPOINT_DIR/saved &&
+    echo '{{"y": '{x}'}}' && LAST
+  runner: RUNNER
+"""
+
 
 @pytest.fixture(name="engine", scope="module")
 def _engine():
@@ -461,3 +478,44 @@ def test_whom_a_job_runs_as(user, rootless, expected):
     options = DockerOptions(image="x", user=user)
 
     assert settings_of(_job("/w", "true"), options, rootless=rootless)["user"] == expected
+
+
+@pytest.fixture(name="contained")
+def _contained(engine, hpo, tmp_path):
+    """
+    Runs a study in containers, whose trials end with a command; returns its trials.
+    """
+
+    def run(last, more=""):
+        runner = json.dumps({"name": "docker", **engine.options(poll_s=0.1)})
+        text = STUDY.replace("RUNNER", runner).replace("LAST", last) + more
+        (tmp_path / "work" / "contained.yaml").write_text(text)
+        (tmp_path / "work" / "helper.txt").write_text("help\n")
+        hpo("run", "contained.yaml")
+        label = "airflow_hpo.study=contained"
+        assert not engine.client.containers(all=True, filters={"label": [label]})
+        return hpo.trials("contained")
+
+    return run
+
+
+def test_a_study_in_containers(contained, tmp_path):
+    """
+    Trials in containers find their files, their metrics are read, and no container stays.
+    """
+    trials = contained("true")
+
+    assert sorted(trial.metrics["y"] for trial in trials) == [1, 2, 3]
+    saved = (tmp_path / "home").glob("hpo/studies/contained/trials/*/checkpoint/saved")
+    assert sorted(path.read_text() for path in saved) == ["0\n", "1\n", "2\n"]
+
+
+def test_a_study_that_ends_takes_its_containers_along(contained):
+    """
+    A trial that runs when the goal is reached is ended, and its container is gone.
+    """
+    trials = contained("test {x} = 1 || sleep 1000", "stop: [{metric: y, at_most: 1}]\n")
+
+    states = [trial.state.value for trial in trials]
+    assert "complete" in states
+    assert set(states) <= {"complete", "pruned"}
