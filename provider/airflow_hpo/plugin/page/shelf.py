@@ -129,7 +129,10 @@ class Shelf:
         """
         Return a line about every study, newest first.
         """
-        return self.storage.studies()
+        found = self.storage.studies()
+        kept = {(summary.name, summary.created) for summary in found}
+        self._places = {key: known for key, known in list(self._places.items()) if key in kept}
+        return found
 
     def places_of(self, summary: StudySummary) -> tuple[Place | None, ...]:
         """
