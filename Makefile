@@ -12,7 +12,7 @@ ARGS ?=
 RUN := .venv/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help install test demo up down lint format pins clean
+.PHONY: help install test demo up down lint format docs pins clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,11 +42,15 @@ format: install ## put the code in shape
 	@$(RUN) ruff check --fix-only --quiet
 	@$(RUN) ruff format
 
+docs: install ## build the documentation site into build/site; anything amiss fails
+	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict --quiet
+	@echo "open build/site/index.html, or: $(RUN) mkdocs serve"
+
 pins: ## write constraints/*.txt anew from pyproject.toml, with the newest versions
 	@PYTHON='$(PYTHON)' sh constraints/pins
 
 clean: ## stop Airflow and remove all that these commands made
 	@if [ -x .venv/bin/python ]; then $(RUN) airflow_hpo.testing.demo down; fi
-	@rm -rf .venv .airflow .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .airflow build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@rm -f .coverage .coverage.*
 	@find . -name __pycache__ -prune -exec rm -rf {} +

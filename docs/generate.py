@@ -1,5 +1,5 @@
 """
-Writes what the documentation says of strategies and pruners, out of their own code.
+Writes what the documentation says of strategies, pruners and commands, out of their own code.
 
 ``python docs/generate.py`` writes the pages anew; with ``--check`` it changes
 nothing and fails where a page is out of date.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
+from commands import commands
 from pydantic.fields import FieldInfo
 
 from airflow_hpo.pruners import PRUNERS
@@ -23,7 +24,7 @@ from airflow_hpo.strategies import STRATEGIES
 from airflow_hpo.strategies._auto_rules import FIRST_LOOK, GP_TRIALS, RULES
 from airflow_hpo.strategies.base import Options, Support
 
-PAGES = [Path(__file__).with_name(name) for name in ("strategies.md", "stopping.md")]
+PAGES = [Path(__file__).with_name(name) for name in ("strategies.md", "stopping.md", "cli.md")]
 
 # What a column shows, by the ability's key.
 COLUMNS: Mapping[str, str] = {
@@ -220,7 +221,13 @@ def generated(page: str) -> str:
     """
     Return *page* with its generated parts written anew.
     """
-    parts = {"rules": rules, "table": table, "sections": sections, "pruners": pruners}
+    parts = {
+        "rules": rules,
+        "table": table,
+        "sections": sections,
+        "pruners": pruners,
+        "commands": commands,
+    }
     return _BLOCK.sub(lambda found: f"{found[1]}\n{parts[found[2]]()}\n\n{found[3]}", page)
 
 

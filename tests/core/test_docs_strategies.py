@@ -68,7 +68,8 @@ def test_a_stale_page_is_noticed(tmp_path):
     The check fails on another text, and writing repairs it.
     """
     page = tmp_path / "strategies.md"
-    shutil.copy(DOCS / "generate.py", tmp_path)
+    for name in ("generate.py", "commands.py"):
+        shutil.copy(DOCS / name, tmp_path)
     page.write_text((DOCS / "strategies.md").read_text("utf-8").replace("| yes |", "| no |"))
     stale = run(str(tmp_path / "generate.py"), "--check")
     run(str(tmp_path / "generate.py"))
