@@ -5,12 +5,18 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
+import subprocess
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from airflow_hpo.cli import app
 from airflow_hpo.cli.rest import Airflow, RestError
 
 RUN = "manual__1"
@@ -237,6 +243,40 @@ class TestWatch:
 
         result = hpo("watch", "digits", "gone", code=1)
         assert "not found (GET /api/v2/dags/digits/dagRuns/gone: 404)" in result.stderr
+
+    @pytest.mark.usefixtures("server")
+    def test_a_terminal_has_a_bar(self, hpo):
+        """
+        On a terminal one line is drawn anew, with how far it is and the best so far.
+        """
+        reader, writer = os.openpty()
+        with subprocess.Popen(
+            hpo.command("watch", "digits", "--interval", "0.1"),
+            env=hpo.environment(TERM="xterm", COLUMNS="120"),
+            stdout=writer,
+            stdin=writer,
+        ) as process:
+            os.close(writer)
+            shown = b""
+            with suppress(OSError):  # the terminal is gone with its last process
+                while part := os.read(reader, 65536):
+                    shown += part
+            os.close(reader)
+
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+        assert process.returncode == 0
+        assert "trials" in text
+        assert "1/4" in text
+        assert "best y = 0.75 (#1)" in text
+
+    @pytest.mark.usefixtures("server")
+    @pytest.mark.parametrize("name", ["trigger", "watch"])
+    def test_examples(self, hpo, name):
+        """
+        What help gives as an example works.
+        """
+        (registered,) = [each for each in app.registered_commands if each.name == name]
+        hpo(*shlex.split(registered.epilog.removeprefix("Example: hpo ")), "--interval", "0.1")
 
 
 class TestLogin:

@@ -18,6 +18,7 @@ from airflow_hpo.errors import StorageError, StudyError
 from airflow_hpo.model.space import Space
 from airflow_hpo.model.stop import Stop
 from airflow_hpo.model.trial import Failure, Measurement, Outcome, Trial, TrialState
+from airflow_hpo.storage import open_storage
 from airflow_hpo.storage.memory import MemoryStorage
 from airflow_hpo.storage.optuna_trials import distributions_of, optuna_trials
 from airflow_hpo.storage.optuna_view import OptunaView, optuna_study
@@ -96,9 +97,14 @@ def fill(study, count=12):
     return study
 
 
-@pytest.fixture(name="journal", scope="module")
-def _journal():
+@pytest.fixture(name="journal", scope="module", params=["memory", "sqlite"])
+def _journal(request, tmp_path_factory):
+    """
+    A journal with three studies.
+    """
     storage = MemoryStorage()
+    if request.param == "sqlite":
+        storage = open_storage(f"sqlite:///{tmp_path_factory.mktemp('view')}/studies.db")
     for text in (ONE, TWO, LADDER):
         (blueprint,) = parse_blueprints(text)
         study = Study.open(storage, blueprint.name, blueprint)
