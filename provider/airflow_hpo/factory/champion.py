@@ -45,8 +45,9 @@ def challenge(
 
         prefix: What the ids of the search's tasks begin with.
     """
-    dag, before = report.dag, set(report.get_flat_relative_ids(upstream=True))
-    roots = [dag.get_task(each) for each in sorted(before)]
+    # What stands before the search in another DAG is none of it.
+    own = {each for each in report.get_flat_relative_ids(upstream=True) if each.startswith(prefix)}
+    tasks = [report.dag.get_task(each) for each in sorted(own)]
     ids = [f"{prefix}{CHECK}.{name}" for name in ("suggest", "trial")]
     with TaskGroup(CHECK, tooltip="the champion on this run's data"):
         suggest = ChallengeOperator(task_id="suggest", **small)
@@ -61,7 +62,7 @@ def challenge(
             **small,
         )
     tried >> verdict
-    verdict >> [each for each in roots if not each.upstream_task_ids & before]
+    verdict >> [each for each in tasks if not each.upstream_task_ids & own]
     report.watched = [suggest.task_id, verdict.task_id, *report.watched]
 
 

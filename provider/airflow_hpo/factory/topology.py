@@ -145,7 +145,7 @@ def lay_out(site: Site) -> ReportOperator:
     if champion is not None:
         crown(report, site.blueprint, small=site.small)
     for task in report.get_flat_relatives(upstream=True) if site.prefix else ():
-        if isinstance(task, SuggestOperator):
+        if isinstance(task, SuggestOperator) and task.task_id.startswith(site.prefix):
             task.search = site.prefix.removesuffix(".")
     return report
 
