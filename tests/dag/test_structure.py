@@ -123,16 +123,48 @@ def test_a_wide_round_runs_at_once(build):
         ("seed", -1),
         ("seed", 1.5),
         ("study", 7),
+        ("strategy", "hyperband"),
+        ("target", "high"),
+        ("warm_start", 7),
+        ("space.x", "a lot"),
+        ("space.x", [1]),
+        ("space.x", [0, "b"]),
+        ("space.x", None),
+        ("space.c", []),
+        ("space.c", ["a", "a"]),
     ],
 )
 def test_the_form_refuses_what_is_out_of_bounds(build, name, value):
     """
     A value that the DAG has no room for is refused before a run begins.
     """
-    dag = build(budget={"trials": 5})
+    space = {"x": {"float": [0, 1]}, "c": {"choice": ["a", "b"]}}
+    dag = build(budget={"trials": 5}, space=space)
 
     with pytest.raises(Exception, match=f"Invalid input for param {name}"):
         dag.params[name] = value
+
+
+@pytest.mark.parametrize("value", ["0.1 to 0.5", "1e-3, .5", "0..1", [0.1, 0.5], [0, 1]])
+def test_the_form_takes_bounds_as_text_or_list(build, value):
+    """
+    A line of text as a person writes it, a list as a program does.
+    """
+    dag = build()
+
+    dag.params["space.x"] = value
+
+    assert dag.params["space.x"] == value
+
+
+def test_the_form_offers_strategies_that_can_search_the_space(build):
+    """
+    Those that cannot, and those whose DAG would be another one, are not in the list.
+    """
+    offered = build().params.get_param("strategy").schema["enum"]
+
+    assert {"random", "tpe", "hyperopt_tpe"} <= set(offered)
+    assert {"grid", "manual", "hyperband", "asha"} & set(offered) == set()
 
 
 def test_the_form_shows_the_blueprint_s_values(build):

@@ -109,9 +109,13 @@ def _batch_size(blueprint: Blueprint, plan: Plan) -> Param:
         title="Batch size",
         description=(
             "How many trials run before the next are suggested. The DAG has "
-            f"{len(plan.rounds)} rounds: a smaller batch means fewer trials."
+            f"{_rounds(plan)}: a smaller batch means fewer trials."
         ),
     )
+
+
+def _rounds(plan: Plan) -> str:
+    return "1 round" if len(plan.rounds) == 1 else f"{len(plan.rounds)} rounds"
 
 
 def _strategy(blueprint: Blueprint) -> Param:
@@ -177,12 +181,15 @@ def _bounds(parameter: Parameter) -> Param | None:
     more += [f"step {item.step:g}"] if item.step not in {None, 1} else []
     return Param(
         bounds_text(item),
-        # A line of text is handy in the form, a list where a program triggers.
-        type=["string", "array"],
-        pattern=rf"^\s*{pattern}\s*(,|;|to|\.\.)\s*{pattern}\s*$",
-        items=number,
-        minItems=2,
-        maxItems=2,
+        # A line of text in the form, a list where a program triggers: with a
+        # ``type`` of both the form would want several lines.
+        anyOf=[
+            {
+                "type": "string",
+                "pattern": rf"^\s*{pattern}\s*(,|;|to|\.\.)\s*{pattern}\s*$",
+            },
+            {"type": "array", "items": number, "minItems": 2, "maxItems": 2},
+        ],
         section=_SECTION,
         title=parameter.name,
         description=", ".join([words, *more]) + ".",
