@@ -6,6 +6,7 @@ import { StudyPage } from "./study.js";
 import { follow, onTheme, theme, toggle } from "./theme.js";
 
 const LIVE_MS = 3000;
+const LIST_MS = 8000;
 const IDLE_MS = 15000;
 
 const query = new URLSearchParams(window.location.search);
@@ -53,7 +54,8 @@ async function tick() {
         view = new StudyPage(main, data[0].name, { ...scope, study_only: true });
         await view.update();
       }
-      wait = Array.isArray(data) || data.is_live ? LIVE_MS : IDLE_MS;
+      const listed = Array.isArray(data);
+      wait = listed && !scope.run_id ? LIST_MS : listed || data.is_live ? LIVE_MS : IDLE_MS;
       say("");
     } catch (error) {
       const first = view === null || !view.data;

@@ -155,7 +155,7 @@ function facts(data) {
   const done = data.trials - (states.running ?? 0) - (states.waiting ?? 0) - (states.paused ?? 0);
   const [latest] = data.runs;
   return [
-    ...(values.length ? values.map(([metric, value]) => fact(values.length > 1 ? `best by ${data.objectives[0].metric}: ${metric}` : `best ${metric}`, shown(value), `trial ${best.number}`)) : [fact("best", "–", data.aims.join(", "))]),
+    ...(values.length ? values.map(([metric, value], place) => fact(`${place ? "its" : "best"} ${metric}`, shown(value), `trial ${best.number}`)) : [fact("best", "–", data.aims.join(", "))]),
     fact("trials", `${done} / ${budget.trials}`, stateBar(states, data.trials)),
     fact("running", String(states.running ?? 0), states.waiting ? count(states.waiting, "waiting trial") : `${use.lanes} at a time at most`),
     fact("wall clock", duration(use.wall_s), `trials: ${duration(actual.trial_time_s)}`),
