@@ -43,6 +43,7 @@ STRATEGIES = Table(
         "hyperband": "airflow_hpo.strategies.hyperband:HyperbandStrategy",
         "bohb": "airflow_hpo.strategies.bohb:BohbStrategy",
         "asha": "airflow_hpo.strategies.asha:AshaStrategy",
+        "pbt": "airflow_hpo.strategies.pbt:PbtStrategy",
     },
     group="airflow_hpo.strategies",
 )

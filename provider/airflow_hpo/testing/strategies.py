@@ -92,16 +92,21 @@ class StrategyContract(HistoryContract):
         unseeded: Those that suggest the same whatever the seed.
 
         listed: Those that try what their options list and nothing else.
+
+        populated: Those that begin with as many trials as their option *population* says.
     """
 
     names: ClassVar[Sequence[str]] = ()
     unseeded: ClassVar[Sequence[str]] = ("grid", "manual")
     listed: ClassVar[Sequence[str]] = ("manual",)
+    populated: ClassVar[Sequence[str]] = ("pbt",)
 
     def options_for(self, name: str, space: Space) -> Mapping[str, Any]:
         """
         Return the options with which *name* searches *space*.
         """
+        if name in self.populated:
+            return {"population": 64}  # more than the suite asks for at once
         if name not in self.listed:
             return {}
         lattice = Lattice(space)
