@@ -24,7 +24,7 @@ from airflow_hpo.model.decision import decide, reached
 from airflow_hpo.model.objective import best_trial
 from airflow_hpo.model.pending import awaits_retry, unsettled
 from airflow_hpo.model.stop import Stop
-from airflow_hpo.model.trial import TrialState
+from airflow_hpo.model.trial import Failure, TrialState
 from airflow_hpo.strategies import STRATEGIES, strategy_for
 from airflow_hpo.strategies.auto import choice_of, with_choice
 
@@ -329,6 +329,25 @@ class Study:
         feasible = self.blueprint.outcomes.feasible(self.record().trials)
         return best_trial(self.blueprint.objectives, feasible)
 
+    def _earlier_s(self, record: StudyRecord) -> float:
+        """
+        Return the seconds of attempts that later ones superseded, if a budget counts them.
+
+        What the machine lost costs nothing.
+        """
+        if self.blueprint.budget.trial_time_s is None:
+            return 0.0
+        spent = 0.0
+        for trial in record.trials:
+            if trial.attempt <= 1:
+                continue
+            for old in self.storage.attempts(self.name, trial.number)[:-1]:
+                ended = old.outcome.time if old.outcome is not None else None
+                lost = old.outcome is not None and old.outcome.failure is Failure.INFRASTRUCTURE
+                if ended is not None and old.started is not None and not lost:
+                    spent += max(0.0, ended - old.started)
+        return spent
+
     def _decision(self, record: StudyRecord, *, now: float) -> Stop | None:
         if record.stop is not None and record.stop.rule == "user":
             return record.stop
@@ -338,6 +357,7 @@ class Study:
             self.blueprint.objectives,
             record.trials,
             now=now,
+            earlier_s=self._earlier_s(record),
         )
         if stop is None and record.stop is not None:
             return record.stop if self._still_holds(record, record.stop) else None

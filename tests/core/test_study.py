@@ -5,6 +5,7 @@ The study: asking by key, telling, the budget, stopping and going on.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -507,6 +508,27 @@ def test_strategies_learn_how_far_pruned_trials_came(storage):
         study.ask(1, key="b")
 
     assert [len(measurements) for measurements in seen] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("failure", "stops"), [(Failure.CODE, True), (Failure.INFRASTRUCTURE, False)]
+)
+def test_time_of_earlier_attempts_counts(storage, failure, stops):
+    """
+    Trial time is what all attempts took, apart from what the machine lost.
+    """
+    blueprint = make(choice("a", 1, 2), budget={"trials": 2, "trial_time_s": 8})
+    study = Study.open(storage, "s", blueprint)
+    study.ask(1, key="k")
+    first = study.storage.start("s", 0, key="one", at=100.0)
+    lost = Outcome(TrialState.FAILED, reason="no", failure=failure, time=105.0)
+    study.tell(0, lost, attempt=first.attempt)
+    second = study.storage.start("s", 0, key="two", at=200.0)
+    study.tell(0, replace(complete(1.0), time=204.0), attempt=second.attempt)
+
+    stop = study.decide(now=205.0)
+
+    assert (stop is not None and stop.rule == "trial_time") is stops
 
 
 def test_failures_that_are_tried_again_are_held_against_nobody(storage):

@@ -50,6 +50,7 @@ def decide(
     trials: Sequence[Trial],
     *,
     now: float,
+    earlier_s: float = 0.0,
 ) -> Stop | None:
     """
     Return why the study has to end now; `None` if it goes on.
@@ -67,12 +68,14 @@ def decide(
         trials: All trials so far, ascending by number; ``metrics`` filled.
 
         now: Seconds since the epoch.
+
+        earlier_s: What attempts took that later ones superseded.
     """
     for rule in rules:
         stop = _rule_stop(rule, objectives, trials, now=now)
         if stop is not None:
             return stop
-    return _budget_stop(budget, trials, now=now)
+    return _budget_stop(budget, trials, now=now, earlier_s=earlier_s)
 
 
 def reached(
@@ -203,7 +206,9 @@ def _plateau_stop(rule: PlateauRule, objective: Objective, trials: Sequence[Tria
     )
 
 
-def _budget_stop(budget: Budget, trials: Sequence[Trial], *, now: float) -> Stop | None:
+def _budget_stop(
+    budget: Budget, trials: Sequence[Trial], *, now: float, earlier_s: float
+) -> Stop | None:
     ended = [trial for trial in trials if trial.is_final]
     if sum(1 for trial in ended if trial.is_counted) >= budget.trials:
         return Stop("trials", f"all {budget.trials} trials of the budget have ended")
@@ -211,7 +216,8 @@ def _budget_stop(budget: Budget, trials: Sequence[Trial], *, now: float) -> Stop
     if budget.wall_clock_s is not None and starts and now - min(starts) >= budget.wall_clock_s:
         return Stop("wall_clock", f"{budget.wall_clock_s:g} s have passed since the first trial")
     if budget.trial_time_s is not None:
-        spent = math.fsum(_spent(trial, now=now) for trial in trials if _takes_time(trial))
+        latest = [_spent(trial, now=now) for trial in trials if _takes_time(trial)]
+        spent = math.fsum([earlier_s, *latest])
         if spent >= budget.trial_time_s:
             return Stop("trial_time", f"trials have run for {spent:.0f} s in all")
     return _identical_stop(budget, ended) or _failure_stop(budget, ended)
