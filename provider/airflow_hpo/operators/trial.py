@@ -192,9 +192,19 @@ class TrialOperator(StudyOperator):
             log_name=_log_name(context),
             hpo_conn_id=self.hpo_conn_id,
         )
-        if "task_state_store" in context:  # Airflow 3.3: for people, the journal is what counts
-            context["task_state_store"].set("hpo_job", run.job)
+        self._show_job(context, run)
         self.defer(trigger=trigger, method_name="resume", timeout=limit)
+
+    def _show_job(self, context: Context, run: TrialRun) -> None:
+        """
+        Put the job's handle where people look for it, from Airflow 3.3 on.
+        """
+        if "task_state_store" not in context:
+            return
+        try:
+            context["task_state_store"].set("hpo_job", run.job)
+        except Exception as error:  # noqa: BLE001 - what counts stands in the journal
+            self.log.warning("The task's state store does not have the job: %s", error)
 
     def _give_up(self, study: Study, context: Context) -> None:
         """

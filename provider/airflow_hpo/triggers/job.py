@@ -27,15 +27,16 @@ if TYPE_CHECKING:
 __all__ = ["JobTrigger"]
 
 # Threads that all triggers of a process share: what they call blocks, and
-# Airflow's own triggers must not wait for it.
-_THREADS = 16
+# Airflow's own triggers must not wait for it. So many, as a study that ends
+# has all its jobs ended at once, and each may take its time to go.
+_THREADS = 48
 
 # Seconds between two looks at a job; they grow with the number of jobs, so that
 # hundreds cost no more than a few dozen. A study that reaches its goal has
 # ended within ten: the look, the siblings' look, and what code needs to end.
 _SHORTEST_S = 1.0
-_LONGEST_S = 4.0
-_JOBS_PER_S = 25
+_LONGEST_S = 3.0
+_JOBS_PER_S = 30
 
 # Seconds after which a job that cannot be looked at from here is handed back.
 _PATIENCE_S = 120.0
