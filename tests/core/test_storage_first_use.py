@@ -231,6 +231,31 @@ def test_migrations_make_the_tables_that_the_code_uses(file, postgres_url):
     assert not _differences(postgres_url.replace("postgresql:", "postgresql+psycopg:"))
 
 
+def test_journal_of_the_first_version_is_brought_up_to_date(file):
+    """
+    What was told before attempts had a memory is still there, and they have one now.
+    """
+    from alembic import command
+    from alembic.config import Config
+
+    url = f"sqlite:///{file}"
+    started = make_study(open_storage(url), 2).start("study", 0, key="key")
+    engine = sqlalchemy.create_engine(url)
+    config = Config()
+    config.set_main_option("script_location", "airflow_hpo:storage/migrations")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+    engine.dispose()
+    open_storage(url).close()
+
+    storage = open_storage(url)
+    assert storage.load("study").trials[0] == started
+    storage.remember("study", 0, {"a": 1}, attempt=1)
+    (attempt,) = storage.attempts("study", 0)
+    assert (attempt.key, attempt.memory) == ("key", {"a": 1})
+
+
 def test_migrations_can_be_taken_back(file):
     """
     Downgrading leaves nothing behind but the empty version table.

@@ -52,7 +52,8 @@ class Bench:
         wait = f"while [ ! -e {folder}/go ]; do sleep 0.05; done"
         command = f"""echo x >> {folder}/starts; echo first; printf '{{{{"y": 0.5}}}}\\n'
 {wait}; echo last; printf '{{{{"y": %s}}}}\\n' {{x}}"""
-        text = document("parts", trial={"command": command, "grace": "1s", **trial})
+        given = {"command": command, "grace": "1s", **trial}
+        text = document("parts", trial={key: given[key] for key in given if given[key] is not None})
         (self.blueprint,) = parse_blueprints(text, file=str(folder / "parts.yaml"))
         self.study().ask(2, key="ask")
 
@@ -228,6 +229,34 @@ def test_triggerer_may_be_shut_down_at_any_time(bench):
     assert second.lines[0] == "last"
     assert len(second.lines) == 2
     assert own.starts() == 1
+
+
+def test_each_step_is_left_and_come_back_to(bench, tmp_path):
+    """
+    A task of two steps leaves twice, and both steps' measurements and lines are there.
+    """
+
+    def waits(file, value):
+        wait = f"while [ ! -e {tmp_path}/{file} ]; do sleep 0.05; done"
+        return f"""echo x >> {tmp_path}/starts; {wait}; printf '{{{{"y": {value}}}}}\\n'"""
+
+    steps = [{"name": name, "command": waits(name, value)} for name, value in [("a", 2), ("b", 1)]]
+    own = bench(command=None, steps=steps)
+    first = own.deferred()
+    (tmp_path / "a").touch()
+    event = asyncio.run(fired(first))
+    assert own.trial().state is TrialState.RUNNING
+
+    task = own.operator()
+    with pytest.raises(TaskDeferred) as raised:
+        task.resume(own.context(), event)
+    second = own.trigger(raised.value.trigger)
+    (tmp_path / "b").touch()
+    event = asyncio.run(fired(second))
+
+    assert own.operator().resume(own.context(), event)["values"] == {"y": 1}
+    assert (first.lines, second.lines) == (['{"y": 2}'], ['{"y": 1}'])
+    assert own.starts() == 2
 
 
 class TestWorkers:
