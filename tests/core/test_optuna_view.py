@@ -237,6 +237,19 @@ class TestStates:
         assert attributes["description"] == "what it is for"
         assert (attributes["strategy"], attributes["seed"]) == ("random", 3)
 
+    def test_trials_that_were_lent_may_be_changed(self, view):
+        """
+        What somebody does to a trial changes nobody else's.
+        """
+        study = load(view, "one")
+        mine = study.trials[0]
+        mine.params["model"] = mine.user_attrs["state"] = mine.distributions["model"] = None
+        mine.set_constraint("mine", 1.0)
+
+        assert study.trials[0].params["model"] is not None
+        assert study.trials[0].user_attrs["state"] == "complete"
+        assert "mine" not in study.trials[0].constraints
+
     def test_ids_do_not_depend_on_other_studies(self):
         """
         A study's id stays what it was when an older study is deleted.

@@ -228,8 +228,7 @@ class OptunaView(ReadOnlyStorage):
         trials = self._frozen(study_id)
         if number >= len(trials):
             raise KeyError(f"no trial has the id {trial_id}")
-        trial: FrozenTrial = copy.deepcopy(trials[number])
-        return trial
+        return _copied(trials[number])
 
     def get_all_trials(
         self,
@@ -243,7 +242,7 @@ class OptunaView(ReadOnlyStorage):
         trials = self._frozen(study_id)
         if states is not None:
             trials = [trial for trial in trials if trial.state in states]
-        return copy.deepcopy(trials) if deepcopy else list(trials)
+        return [_copied(trial) for trial in trials] if deepcopy else list(trials)
 
 
 class RecordView(OptunaView):
@@ -313,6 +312,21 @@ def _study_id(name: str, taken: Container[int]) -> int:
 
 def _trial_id(study_id: int, number: int) -> int:
     return (study_id << _NUMBER_BITS) + number
+
+
+def _copied(trial: FrozenTrial) -> FrozenTrial:
+    """
+    Return a copy that its owner may change.
+
+    What nobody changes is shared: distributions, and values within attributes.
+    """
+    found = copy.copy(trial)
+    found.params = dict(trial.params)
+    found.distributions = dict(trial.distributions)
+    found.user_attrs = dict(trial.user_attrs)
+    found.system_attrs = dict(trial.system_attrs)
+    found.intermediate_values = dict(trial.intermediate_values)
+    return found
 
 
 def _system_attrs(known: _Known) -> dict[str, Any]:
