@@ -397,6 +397,44 @@ def test_views_respect_a_path_of_airflow_s_own(monkeypatch):
         assert view["icon"].startswith("/some/airflow/hpo/static/")
 
 
+_BELOW_A_PATH = """
+import json
+from airflow.api_fastapi.app import create_app, get_auth_manager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from fastapi.testclient import TestClient
+with TestClient(create_app(apps="core")) as client:
+    user = SimpleAuthManagerUser(username="a", role="admin")
+    headers = {"Authorization": f"Bearer {get_auth_manager().generate_jwt(user)}"}
+    paths = ("/air/flow/hpo/", "/air/flow/hpo/static/app.js", "/air/flow/hpo/api/studies")
+    codes = [client.get(path, headers=headers).status_code for path in paths]
+    bare = [client.get(path).status_code for path in paths]
+print("RESULT" + json.dumps([codes, bare]))
+"""
+
+
+def test_airflow_below_a_path_serves_the_page_there(database):
+    """
+    The whole application below a path: the page is found there, and guarded as ever.
+    """
+    own = {
+        "AIRFLOW__API__BASE_URL": "http://testserver/air/flow/",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "of this test alone " * 4,
+        "HPO_STORAGE": _MEMORY,
+    }
+    others = {name: value for name, value in os.environ.items() if "AUTH_MANAGER" not in name}
+    process = subprocess.run(
+        [sys.executable, "-c", _BELOW_A_PATH],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=others | own,
+    )
+
+    codes, bare = json.loads(process.stdout.rpartition("RESULT")[2].splitlines()[0])
+    assert codes == [200, 200, 200]
+    assert bare == [401, 401, 401]
+
+
 def test_page_asks_for_nothing_from_elsewhere(get):
     """
     Every address in the page and its scripts is relative: no path, no other host.
