@@ -66,7 +66,7 @@ def _connection_type() -> dict[str, Any]:
             },
             "artifacts": {
                 "label": "Folder of files",
-                "description": "Where trials and reports keep their files.",
+                "description": "Where trials and reports keep their files: a folder, or s3://BUCKET/PATH.",
                 "schema": {"type": ["string", "null"]},
             },
         },
@@ -94,8 +94,9 @@ def _config() -> dict[str, Any]:
             },
             "artifacts": {
                 "description": (
-                    "The folder in which trials and reports keep their files, where the "
-                    "connection names none. Empty means a folder under Airflow's home."
+                    "Where trials and reports keep their files, if the connection does not say: "
+                    "a folder, or an address such as s3://bucket/studies. Empty means a folder "
+                    "under Airflow's home."
                 ),
                 "version_added": "0.1.0",
                 "type": "string",

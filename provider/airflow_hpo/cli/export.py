@@ -202,15 +202,16 @@ def _report(
     The page, report.html, needs no other file, no server and no network. Charts
     are in it where Plotly is installed, trials.parquet is there where pyarrow is.
     """
-    from dataclasses import asdict
+    from dataclasses import asdict, astuple
 
-    from airflow_hpo.driver import study_folder
+    from airflow_hpo.driver import keep, study_folder
     from airflow_hpo.report import report_on
 
     opened = open_study(storage, study)
     target = folder or study_folder(artifacts_folder(artifacts), study)
     try:
         files = report_on(opened, target)
+        keep(target, astuple(files))
     except OSError as error:
         refuse(f"{target} cannot be written to: {error.strerror}")
     paths = {name: str(path) for name, path in asdict(files).items() if path is not None}

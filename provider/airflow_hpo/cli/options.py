@@ -54,11 +54,11 @@ StorageOption = Annotated[
 ]
 
 ArtifactsOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--artifacts",
-        metavar="DIR",
-        help="Folder of trials' files and reports. "
+        metavar="DIR|URL",
+        help="Folder of trials' files and reports, or s3://BUCKET/PATH. "
         "Default: $HPO_ARTIFACTS, else under Airflow's home.",
         show_default=False,
     ),
@@ -223,10 +223,10 @@ def unreadable(file: Path, error: OSError) -> str:
     return f"{shown_name(file)} cannot be read: {error.strerror or error}"
 
 
-def artifacts_folder(artifacts: Path | None) -> Path:
+def artifacts_folder(artifacts: str | None) -> Path:
     """
-    Return the folder that ``--artifacts`` names.
+    Return the folder that ``--artifacts`` names, or that of the address that it names.
     """
-    from airflow_hpo.driver import default_artifacts
+    from airflow_hpo.driver import artifacts_at, default_artifacts
 
-    return (artifacts or default_artifacts()).expanduser().absolute()
+    return artifacts_at(artifacts) if artifacts else default_artifacts()

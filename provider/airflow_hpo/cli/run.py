@@ -208,7 +208,7 @@ def _introduce(
 
 
 def _command(
-    file: Path, name: str, storage: str | None, *, artifacts: Path | None, blueprint: str | None
+    file: Path, name: str, storage: str | None, *, artifacts: str | None, blueprint: str | None
 ) -> str:
     """
     Return the command that goes on with this study.
@@ -227,12 +227,16 @@ def _conclude(session: Session, artifacts: Path, *, output: Format, again: str) 
     """
     Write the report, show how it ended, and return the exit code.
     """
-    from airflow_hpo.driver import study_folder
+    from dataclasses import astuple
+
+    from airflow_hpo.driver import keep, study_folder
     from airflow_hpo.report import report_on, summarise
 
     study = session.study
     record = study.record()
-    files = report_on(study, study_folder(artifacts, study.name))
+    folder = study_folder(artifacts, study.name)
+    files = report_on(study, folder)
+    keep(folder, astuple(files))
     summary = summarise(record, study.blueprint)
     if output is Format.JSON:
         show_json(summary | {"interrupted": session.interrupted, "report": str(files.summary)})

@@ -20,9 +20,11 @@ from airflow_hpo.driver.job import build_job, trial_label
 from airflow_hpo.driver.jobs import runner_specs
 from airflow_hpo.driver.memory import own_key
 from airflow_hpo.driver.rounds import RoundResult, evaluate_round, suggest_round
+from airflow_hpo.driver.stores import keep, location
 from airflow_hpo.driver.strays import Stray, StrayKind, end_jobs, find_strays, mend
 from airflow_hpo.driver.trial import TrialRun
 from airflow_hpo.driver.workspace import (
+    artifacts_at,
     default_artifacts,
     safe_name,
     study_folder,
@@ -38,6 +40,7 @@ __all__ = [
     "TrialEnded",
     "TrialRun",
     "announce",
+    "artifacts_at",
     "build_job",
     "default_artifacts",
     "drain",
@@ -45,6 +48,8 @@ __all__ = [
     "evaluate_round",
     "find_strays",
     "judge_champion",
+    "keep",
+    "location",
     "measure",
     "mend",
     "own_key",

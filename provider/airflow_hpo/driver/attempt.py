@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING
 
 from airflow_hpo.driver.failures import Signs
 from airflow_hpo.driver.memory import CallOff, Memory
+from airflow_hpo.driver.stores import store_of
 from airflow_hpo.driver.watch import Watch, called_off, has_result, may_start
-from airflow_hpo.driver.workspace import trial_folder
-from airflow_hpo.errors import StorageError, TrialError, TrialInvalidError
+from airflow_hpo.driver.workspace import (
+    OWNER,
+    Follower,
+    claim_folder,
+    trial_folder,
+    usual_folder,
+)
+from airflow_hpo.errors import StorageError, TrialError, TrialFailedError, TrialInvalidError
 from airflow_hpo.model.trial import Failure, Outcome, TrialState
 
 if TYPE_CHECKING:
@@ -176,7 +183,47 @@ class AttemptRun(ABC):
         seen = len(storage.measurements(name, trial.number, attempt=trial.attempt))
         self._watch = Watch(self.study, trial, known=memory.known_stop, seen=seen)
 
+    def _workspace(self, trial: Trial) -> Path:
+        """
+        Return the trial's folder, made, claimed, and with what older attempts left.
+        """
+        usual = usual_folder(self._artifacts, self.study.name, trial)
+        store = store_of(usual)
+        if store is not None:
+            self._fetch(usual, only=OWNER)  # it says whose the folder is
+        folder = trial_folder(self._artifacts, self.study.name, trial)
+        if store is not None and (trial.attempt > 1 or self._is_taken_over):
+            self._fetch(folder)
+        claim_folder(folder, self.study.name, trial)
+        Follower.note(folder, self._key)
+        return folder
+
+    def _fetch(self, folder: Path, *, only: str | None = None) -> None:
+        """
+        Fetch what is kept of *folder* elsewhere; nothing where it just lies there.
+        """
+        store = store_of(folder)
+        try:
+            if store is not None:
+                store.fetch(folder, only=only)
+        except StorageError as error:
+            raise TrialFailedError(str(error)) from error
+
+    def _store_files(self, trial: Trial) -> None:
+        """
+        Keep the trial's files where files are kept; that it fails ends no trial.
+        """
+        folder = trial_folder(self._artifacts, self.study.name, trial)
+        store = store_of(folder)
+        if store is None or not folder.is_dir():
+            return
+        try:
+            store.send(folder)
+        except StorageError as error:
+            self._log(f"the trial's files are on this machine alone, in {folder}: {error}")
+
     def _tell(self, trial: Trial, outcome: Outcome) -> Trial:
+        self._store_files(trial)  # first: who goes on with this trial needs them
         told = self.study.tell(trial.number, outcome, attempt=trial.attempt)
         with suppress(StorageError):
             self.study.look()  # its end may be the study's: running trials wait to hear it
@@ -216,6 +263,7 @@ class AttemptRun(ABC):
         reason = str(error) if isinstance(error, TrialError) else f"interrupted: {error!r}"
         failure = Failure.CODE if invalid else Failure.INFRASTRUCTURE
         outcome = Outcome(TrialState.FAILED, reason=reason, failure=failure)
+        self._store_files(trial)
         self.study.tell(trial.number, outcome, attempt=trial.attempt)
 
     def _ended_early(self, called: CallOff) -> Outcome:
@@ -229,6 +277,7 @@ class AttemptRun(ABC):
             return None
         parent = self.study.record().trials[trial.parent]
         folder = trial_folder(self._artifacts, self.study.name, parent) / "checkpoint"
+        self._fetch(folder)
         if not folder.is_dir():
             self._log(f"the checkpoint of trial {trial.parent} is not on this machine: {folder}")
         return folder

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_hpo.driver.stores import location
 from airflow_hpo.driver.workspace import trial_folder
 from airflow_hpo.errors import StudyNotFoundError
 from airflow_hpo.history import MisfitError, champion_before, fit_configuration
@@ -51,7 +52,7 @@ def portrait(study: Study, trial: Trial, artifacts: Path) -> dict[str, Any]:
             "value": values[metrics[0]],
             "values": values,
             "metrics": dict(trial.metrics),
-            "artifacts": str(trial_folder(artifacts, study.name, trial)),
+            "artifacts": location(trial_folder(artifacts, study.name, trial)),
         }
     )
     return found

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.driver.attempt import AttemptRun
 from airflow_hpo.driver.job import build_job
-from airflow_hpo.driver.workspace import Follower, claim_folder, study_folder, trial_folder
+from airflow_hpo.driver.workspace import study_folder
 from airflow_hpo.errors import TrialError, TrialFailedError, TrialInvalidError
 from airflow_hpo.metrics import create_collector, judge
 from airflow_hpo.model.blueprint import MetricsSpec
@@ -120,9 +120,7 @@ class FunctionRun(AttemptRun):
         self._function = function
 
     def _outcome(self, trial: Trial) -> Outcome:
-        folder = trial_folder(self._artifacts, self.study.name, trial)
-        claim_folder(folder, self.study.name, trial)
-        Follower.note(folder, self._key)
+        folder = self._workspace(trial)
         blueprint = self.study.blueprint
         collector = create_collector(
             MetricsSpec(),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_hpo.blueprint.commands import parse_command
 from airflow_hpo.driver.jobs import runner_spec
+from airflow_hpo.driver.stores import uri_of
 from airflow_hpo.errors import TrialInvalidError
 from airflow_hpo.model.job import Job
 from airflow_hpo.platforms import create_platform
@@ -190,6 +191,11 @@ def _own_variables(scene: Scene, resource: float | None, *, parent: Path | None)
         "HPO_SHARED_DIR": str(common),
         "HPO_STEP": scene.step,
         **({} if parent is None else {"HPO_PARENT_CHECKPOINT_DIR": str(parent)}),
+        # The same for code that reaches no folder of this machine.
+        "HPO_CHECKPOINT_URI": uri_of(checkpoint),
+        "HPO_OUTPUT_URI": uri_of(scene.workspace),
+        "HPO_SHARED_URI": uri_of(common),
+        **({} if parent is None else {"HPO_PARENT_CHECKPOINT_URI": uri_of(parent)}),
         **({} if resource is None else {"HPO_RESOURCE": str(resource)}),
     }
 

@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_hpo.driver.stores import local_folder
 from airflow_hpo.report import write_text
 from airflow_hpo.runners.files import this_host
 from airflow_hpo.runners.supervisor import is_alive, started
@@ -20,16 +21,19 @@ if TYPE_CHECKING:
     from airflow_hpo.model.trial import Trial
 
 __all__ = [
+    "OWNER",
     "Follower",
+    "artifacts_at",
     "claim_folder",
     "default_artifacts",
     "safe_name",
     "study_folder",
     "trial_folder",
+    "usual_folder",
 ]
 
 # Says which trial a folder belongs to.
-_OWNER = "trial.json"
+OWNER = "trial.json"
 
 # Says which process follows the trial's latest attempt.
 _FOLLOWER = "follower.json"
@@ -95,10 +99,25 @@ def default_artifacts() -> Path:
     Return the folder of workspaces and reports where nobody configured one.
     """
     configured = os.environ.get("HPO_ARTIFACTS")
-    if configured:
-        return Path(configured).expanduser().absolute()
+    return artifacts_at(configured) if configured else _home() / "studies"
+
+
+def artifacts_at(where: str) -> Path:
+    """
+    Return the folder of workspaces and reports that are kept at *where*.
+
+    Args:
+        where: A folder, or an address such as ``s3://bucket/studies``; see `store_of`.
+
+    Raises:
+        StorageError: If there can be no such folder.
+    """
+    return local_folder(where, _home())
+
+
+def _home() -> Path:
     home = Path(os.environ.get("AIRFLOW_HOME") or "~/airflow").expanduser()
-    return home.absolute() / "hpo" / "studies"
+    return home.absolute() / "hpo"
 
 
 def safe_name(name: str) -> str:
@@ -128,9 +147,9 @@ def trial_folder(artifacts: Path, study: str, trial: Trial) -> Path:
     lives in another journal) keeps the plain number where it was there first:
     its results must never pass for this trial's.
     """
-    plain = study_folder(artifacts, study) / "trials" / f"{trial.number:05d}"
+    plain = usual_folder(artifacts, study, trial)
     try:
-        owner = json.loads((plain / _OWNER).read_text("utf-8"))
+        owner = json.loads((plain / OWNER).read_text("utf-8"))
     except FileNotFoundError:
         return plain
     if owner == _owner(study, trial):
@@ -139,12 +158,19 @@ def trial_folder(artifacts: Path, study: str, trial: Trial) -> Path:
     return plain.with_name(f"{plain.name}-{mark}")
 
 
+def usual_folder(artifacts: Path, study: str, trial: Trial) -> Path:
+    """
+    Return the workspace of *trial* where no other trial was there first.
+    """
+    return study_folder(artifacts, study) / "trials" / f"{trial.number:05d}"
+
+
 def claim_folder(folder: Path, study: str, trial: Trial) -> None:
     """
     Make the workspace of *trial* and note in it whose it is.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / _OWNER, json.dumps(_owner(study, trial)) + "\n")
+    write_text(folder / OWNER, json.dumps(_owner(study, trial)) + "\n")
 
 
 def _owner(study: str, trial: Trial) -> dict[str, object]:

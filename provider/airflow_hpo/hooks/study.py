@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
-from airflow_hpo.driver import default_artifacts
+from airflow_hpo.driver import artifacts_at, default_artifacts
 from airflow_hpo.errors import HpoError, StorageError
 from airflow_hpo.hooks.compat import AirflowNotFoundException, conf
 from airflow_hpo.storage import default_url, open_storage
@@ -92,13 +92,16 @@ class StudyHook(BaseHook):
         """
         Return the folder of the trials' files and the reports.
 
+        Where they are kept elsewhere, as at ``s3://bucket/studies``, it is the
+        folder of this machine that they are worked with in.
+
         The connection's extra field ``artifacts``, else ``[hpo] artifacts``,
         else ``HPO_ARTIFACTS``, else a folder under Airflow's home.
         """
         connection = self._connection()
         named = None if connection is None else _extra(connection).get("artifacts")
         folder = named or _setting("artifacts")
-        return Path(folder).expanduser().absolute() if folder else default_artifacts()
+        return artifacts_at(str(folder)) if folder else default_artifacts()
 
     def tell_runners(self) -> None:
         """

@@ -5,9 +5,10 @@ The last task of the DAG.
 from __future__ import annotations
 
 import json
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
-from airflow_hpo.driver import portrait, study_folder
+from airflow_hpo.driver import keep, location, portrait, study_folder
 from airflow_hpo.errors import StudyError
 from airflow_hpo.hooks.compat import AirflowFailException, AirflowSkipException
 from airflow_hpo.model.trial import TrialState
@@ -89,13 +90,14 @@ class ReportOperator(StudyOperator):
             announce_from(context, study)
             folder = study_folder(self.hook.artifacts(), study.name) / "report"
             files = report_on(study, folder)
+            keep(folder, astuple(files))
             broken += self._failed_trials(context, study, record)
             if self.hand_over:
                 broken += self._handed_over(context, study)
         markdown = files.markdown.read_text("utf-8")
         self.log.info("%s", markdown)
-        self.log.info("The report lies in %s", folder)
-        ti.xcom_push(key="report", value=str(folder))
+        self.log.info("The report lies in %s", location(folder))
+        ti.xcom_push(key="report", value=location(folder))
         ti.xcom_push(key="summary", value=markdown)
         # XComs know no NaN and no infinity: they become words.
         text = files.summary.read_text("utf-8")

@@ -88,10 +88,16 @@ def inside(job: Job, root: str | None) -> dict[str, str]:
     found = {"PYTHONUNBUFFERED": "1", **job.environment}
     if root is None:
         return found
+    # An address of this machine means another place there.
+    found = {name: text for name, text in found.items() if not _is_here(name, text)}
     found |= {name: f"{root}{place}" for name, place in _FOLDERS.items() if name in found}
     here = {name: f"{root}{place}" for name, place in _FOLDERS.items()}
     here.pop("HPO_PARENT_CHECKPOINT_DIR")
     return {**here, **found, "HPO_PARAMS": json.dumps(dict(job.configuration))}
+
+
+def _is_here(name: str, text: str) -> bool:
+    return name.startswith("HPO_") and name.endswith("_URI") and text.startswith("file:")
 
 
 def refuse_unfit(command: str, environment: Mapping[str, str], *, most: int) -> None:

@@ -18,6 +18,7 @@ import logging
 import os
 import threading
 import time
+from contextlib import suppress
 from datetime import datetime
 from functools import partialmethod
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,13 @@ class FakeAws:
         host, port = self._server.get_host_and_port()
         return f"http://{host}:{port}"
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """
+        The variables by which clients find it.
+        """
+        return {**_ACCOUNT, "AWS_ENDPOINT_URL": self.url}
+
     def client(self, service: str) -> Any:
         """
         Return boto3's client of one service.
@@ -97,7 +105,7 @@ class FakeAws:
         Job.run = _run_job  # type: ignore[assignment,method-assign]
         Job.describe = partialmethod(_described, self._moto[1])  # type: ignore[assignment,method-assign]
         self._server.start()
-        known = {**_ACCOUNT, "AWS_ENDPOINT_URL": self.url}
+        known = self.variables
         self._kept = {name: os.environ.get(name) for name in known}
         os.environ.update(known)
         self.client("s3").create_bucket(Bucket=self.bucket)
@@ -119,6 +127,7 @@ class FakeAws:
             job.terminate("over")
         Job.run, Job.describe = self._moto  # type: ignore[method-assign]
         self._server.stop()
+        _forget_addresses()
         for name, value in self._kept.items():
             os.environ.pop(name)
             if value is not None:
@@ -152,6 +161,16 @@ class FakeAws:
             batch.create_job_queue(
                 jobQueueName=queue, state="ENABLED", priority=1, computeEnvironmentOrder=order
             )
+
+
+def _forget_addresses() -> None:
+    """
+    Have file systems that others open look for AWS again.
+    """
+    with suppress(ImportError):
+        import s3fs
+
+        s3fs.S3FileSystem.clear_instance_cache()
 
 
 def _described(job: Any, moto: Any) -> dict[str, Any]:
