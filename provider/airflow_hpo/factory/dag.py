@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_hpo.model.objective import Objective
     from airflow_hpo.plan import Plan, Round
 
-__all__ = ["RETRIES", "build_dag", "check_for_airflow", "documentation"]
+__all__ = ["RETRIES", "build_dag", "check_for_airflow", "documentation", "limits"]
 
 # Airflow 3.1 knows only whether delays grow, later ones by which factor.
 _BACKOFF: float = (
@@ -67,7 +67,7 @@ def build_dag(blueprint: Blueprint) -> DAG:
         default_args=default_args,
         doc_md=documentation(blueprint, plan),
         auto_register=False,
-        **_limits(blueprint, plan),
+        **limits(blueprint, plan),
     )
     with dag:
         report = lay_out(site_of(blueprint, plan))
@@ -108,7 +108,7 @@ def _check_template(study: str | None) -> None:
         raise ValueError(f"study must be a template, got {study!r}: {error}") from None
 
 
-def _limits(blueprint: Blueprint, plan: Plan) -> dict[str, Any]:
+def limits(blueprint: Blueprint, plan: Plan) -> dict[str, Any]:
     """
     Return how much of the DAG runs at once, where Airflow's defaults don't do.
     """

@@ -33,13 +33,24 @@ from airflow_hpo.strategies import STRATEGIES
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from airflow.sdk import XComArg
+
     from airflow_hpo.model.blueprint import Blueprint
     from airflow_hpo.model.ladder import Bracket
     from airflow_hpo.plan import Plan
 
     Layout: TypeAlias = Callable[["Site"], ReportOperator]
 
-__all__ = ["Site", "lay_out", "site_of", "study_template"]
+__all__ = [
+    "Site",
+    "lay_out",
+    "lay_trials",
+    "site_of",
+    "slot_options",
+    "study_template",
+    "surround",
+    "trial_names",
+]
 
 # The tasks of a round.
 _ROUND = ("suggest", "trial", "evaluate")
@@ -138,6 +149,14 @@ def lay_out(site: Site) -> ReportOperator:
         known = ", ".join(_LAYOUTS)
         raise ValueError(f"the shape of a DAG must be one of {known}, got {site.plan.mode!r}")
     report = layout(site)
+    surround(site, report)
+    return report
+
+
+def surround(site: Site, report: ReportOperator) -> None:
+    """
+    Add what stands before and behind the search that *report* ends.
+    """
     champion = site.blueprint.dag.champion
     if champion is not None and champion.is_checked:
         trial = {**_trial_options(site), **site.shared}
@@ -147,27 +166,22 @@ def lay_out(site: Site) -> ReportOperator:
     for task in report.get_flat_relatives(upstream=True) if site.prefix else ():
         if isinstance(task, SuggestOperator) and task.task_id.startswith(site.prefix):
             task.search = site.prefix.removesuffix(".")
-    return report
 
 
 def _unrolled_rounds(site: Site) -> ReportOperator:
     """
     Lay out a group a round, one behind the other, and the report behind them.
     """
-    plan, shared, small = site.plan, site.shared, site.small
+    plan, small = site.plan, site.small
     count = len(plan.rounds)
     width = max(2, len(str(count - 1)))
     groups = [f"round_{each.round:0{width}d}" for each in plan.rounds]
     tasks = [site.ids(group) for group in groups]
-    options = _trial_options(site)
     previous: EvaluateOperator | None = None
     for index, (group, each) in enumerate(zip(groups, plan.rounds, strict=True)):
         with TaskGroup(group_id=group, tooltip=f"{each.trials} trials by {each.sampler}"):
             suggest = SuggestOperator(task_id="suggest", round=index, rounds=count, **small)
-            trial = TrialOperator.partial(
-                task_id="trial", map_index_template=MAP_INDEX_TEMPLATE, **options, **shared
-            )
-            trials = trial.expand(trial=suggest.output)
+            trials = lay_trials(site, suggest.output)
             evaluate = EvaluateOperator(
                 task_id="evaluate",
                 round=index,
@@ -185,6 +199,23 @@ def _unrolled_rounds(site: Site) -> ReportOperator:
     if previous is not None:
         previous >> report
     return report
+
+
+def trial_names(site: Site) -> tuple[str, ...]:
+    """
+    Return what the tasks of a trial are called, in order.
+    """
+    del site
+    return _ROUND[1:-1]
+
+
+def lay_trials(site: Site, suggested: XComArg, resource: float | None = None) -> Any:  # noqa: ANN401
+    """
+    Lay out the trials of a round: a mapped task.
+    """
+    options = {**_trial_options(site, resource), **site.shared}
+    trial = TrialOperator.partial(task_id="trial", map_index_template=MAP_INDEX_TEMPLATE, **options)
+    return trial.expand(trial=suggested)
 
 
 def _trial_options(site: Site, resource: float | None = None) -> dict[str, Any]:
@@ -239,7 +270,7 @@ def _rungs(site: Site, bracket: Bracket) -> list[tuple[SuggestOperator, Evaluate
     """
     Lay out the rungs of one bracket, each waiting for the one below.
     """
-    shared, small = site.shared, site.small
+    small = site.small
     groups = [f"rung_{rung.rung}" for rung in bracket.rungs]
     names = [("promote" if rung.rung else "suggest", *_ROUND[1:]) for rung in bracket.rungs]
     tasks = [
@@ -254,11 +285,7 @@ def _rungs(site: Site, bracket: Bracket) -> list[tuple[SuggestOperator, Evaluate
                 place=[bracket.iteration, bracket.bracket, rung.rung],
                 **small,
             )
-            options = _trial_options(site, rung.resource)
-            trial = TrialOperator.partial(
-                task_id="trial", map_index_template=MAP_INDEX_TEMPLATE, **options, **shared
-            )
-            trials = trial.expand(trial=suggest.output)
+            trials = lay_trials(site, suggest.output, rung.resource)
             evaluate = EvaluateOperator(
                 task_id="evaluate",
                 round=index,
@@ -296,31 +323,36 @@ def _map_limit() -> int:
     return conf.getint("core", "max_map_length", fallback=1024)
 
 
+def slot_options(site: Site) -> dict[str, Any]:
+    """
+    Return the options of the slots' tasks.
+    """
+    return {
+        "map_index_template": SLOT_INDEX_TEMPLATE,
+        **_trial_options(site),
+        **site.shared,
+    }
+
+
 def _slots(site: Site) -> ReportOperator:
     """
     Lay out the opening, a mapped task over the slots, what settles them, and the report.
 
     More slots than one mapped task may have are several mapped tasks.
     """
-    plan, shared, small = site.plan, site.shared, site.small
+    plan, small = site.plan, site.small
     limit = _map_limit()
     parts = [
         range(start, min(start + limit, plan.trials)) for start in range(0, plan.trials, limit)
     ]
     names = ["trial"] if len(parts) == 1 else [f"trial_{part}" for part in range(len(parts))]
     ids = [f"{site.prefix}{name}" for name in names]
-    options = _trial_options(site)
+    options = slot_options(site)
     start = OpenOperator(task_id="open", **small)
     settle = SettleOperator(task_id="settle", slots=ids, **small)
     others = {task_id: len(part) for task_id, part in zip(ids, parts, strict=True)}
     for name, part in zip(names, parts, strict=True):
-        slot = SlotOperator.partial(
-            task_id=name,
-            map_index_template=SLOT_INDEX_TEMPLATE,
-            others=others,
-            **options,
-            **shared,
-        )
+        slot = SlotOperator.partial(task_id=name, others=others, **options)
         start >> slot.expand(slot=list(part)) >> settle
     watched = [start.task_id, settle.task_id]
     report = site.report(watched)
