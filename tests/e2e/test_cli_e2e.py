@@ -48,7 +48,8 @@ def test_watching_knows_the_study(watched):
     """
     assert watched["state"] == "success"
     assert watched["study"].startswith(_DAG)
-    assert watched["states"]["complete"] == watched["trials"]
+    assert sum(watched["states"].values()) == watched["trials"]
+    assert watched["states"]["complete"] > 0
     assert watched["best"]["parameters"]
     assert watched["stop"]["reason"]
 
