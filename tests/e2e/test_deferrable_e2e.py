@@ -101,37 +101,38 @@ class _Run:
         return self.stack.wait(self.dag_id, self.id, timeout=240, interval=0.5)
 
 
+@pytest.fixture(scope="module", name="run")
+def _run(self, stack):
+    """
+    The run at its end, and what was seen on the way.
+    """
+    run = _Run(stack, _DAG, _TRIAL)
+    run.until(lambda: run.states() == ["deferred"] * 5, "all trials must be deferred")
+    run.until(lambda: all(each.metrics for each in run.trials()), "all trials must measure")
+    run.order(1, "before the kill")
+    time.sleep(3)
+    stack.kill("triggerer", descendants=True)
+    for number in range(5):
+        run.order(number, "while it is dead", f'{{"y": {0.5 + number / 10}}}')
+    stack.start_component("triggerer")
+    run.until(
+        lambda: [len(each.measurements) for each in run.trials()] == [2] * 5,
+        "the next triggerer must go on",
+    )
+    path = f"/dags/{_DAG}/dagRuns/{run.id}/taskInstances/{_TRIAL}/4"
+    stack.patch(path, {"new_state": "failed"})
+    run.until(lambda: not run.is_running(4), "a marked trial's job must be gone")
+    run.order(1, "after the kill", "end")
+    run.until(lambda: run.states()[1] == "success", "a trial must come back")
+    run.order(0, '{"y": 0.05}')
+    assert run.end() == "success"
+    return run
+
+
 class TestDeferred:
     """
     Five trials on two worker slots; the triggerer is killed while they run.
     """
-
-    @pytest.fixture(scope="class", name="run")
-    def _run(self, stack):
-        """
-        The run at its end, and what was seen on the way.
-        """
-        run = _Run(stack, _DAG, _TRIAL)
-        run.until(lambda: run.states() == ["deferred"] * 5, "all trials must be deferred")
-        run.until(lambda: all(each.metrics for each in run.trials()), "all trials must measure")
-        run.order(1, "before the kill")
-        time.sleep(3)
-        stack.kill("triggerer", descendants=True)
-        for number in range(5):
-            run.order(number, "while it is dead", f'{{"y": {0.5 + number / 10}}}')
-        stack.start_component("triggerer")
-        run.until(
-            lambda: [len(each.measurements) for each in run.trials()] == [2] * 5,
-            "the next triggerer must go on",
-        )
-        path = f"/dags/{_DAG}/dagRuns/{run.id}/taskInstances/{_TRIAL}/4"
-        stack.patch(path, {"new_state": "failed"})
-        run.until(lambda: not run.is_running(4), "a marked trial's job must be gone")
-        run.order(1, "after the kill", "end")
-        run.until(lambda: run.states()[1] == "success", "a trial must come back")
-        run.order(0, '{"y": 0.05}')
-        assert run.end() == "success"
-        return run
 
     def test_trials_are_measured_over_the_kill(self, run):
         """
