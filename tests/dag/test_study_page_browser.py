@@ -223,6 +223,24 @@ def test_charts_are_drawn(tab, query, charts):
     assert all(page.locator(f"[data-chart={name}]").evaluate(traces) for name in charts)
 
 
+def test_page_without_plotly_is_whole_but_for_charts(tab, storage, monkeypatch):
+    """
+    In the charts' place it says what to install; best parameters and trials are there.
+    """
+    from airflow_hpo.plugin.page import overview
+
+    monkeypatch.setattr(overview, "can_draw", lambda: False)
+    _study(storage, "plain", trials=3)
+    page = tab("?study=plain")
+
+    page.get_by_text("pip install 'airflow-provider-hpo[plots]'").wait_for()
+    assert page.locator("[data-chart]").count() == 0
+    page.get_by_role("heading", name="Best parameters").wait_for()
+    page.get_by_role("tab", name="Trials").click()
+    page.locator("table.trials tbody tr").first.wait_for()
+    storage.delete("plain")
+
+
 def test_trials_are_sorted_filtered_and_saved(tab):
     """
     The table does what its heads and fields say, links to task and log, and gives CSV.
