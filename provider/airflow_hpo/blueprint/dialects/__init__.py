@@ -16,6 +16,7 @@ DIALECTS = Table(
         "logml": "airflow_hpo.blueprint.dialects.logml:LogmlDialect",
         "clearml": "airflow_hpo.blueprint.dialects.clearml:ClearmlDialect",
         "polyaxon": "airflow_hpo.blueprint.dialects.polyaxon:PolyaxonDialect",
+        "wandb": "airflow_hpo.blueprint.dialects.wandb:WandbDialect",
     },
     group="airflow_hpo.dialects",
 )
