@@ -287,8 +287,10 @@ def played(engine, manifest, folder):
     template["metadata"]["name"] = "trial"
     # What is the Job's business, and limits that a test's engine may not have.
     template["spec"].pop("terminationGracePeriodSeconds")
-    # This is no Kubernetes after all: it replaces nothing in variables.
-    for variable in template["spec"]["containers"][0]["env"]:
+    # This is no Kubernetes after all: it replaces nothing in commands and variables.
+    container = container_of(manifest)
+    container["args"] = [word.replace("$$(", "$(") for word in container["args"]]
+    for variable in container["env"]:
         variable["value"] = variable["value"].replace("$$(", "$(")
     pod = folder / "pod.yaml"
     pod.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Pod", **template}))

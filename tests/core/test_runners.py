@@ -4,7 +4,10 @@ Every runner of the table under its contract, and the table itself.
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,3 +84,27 @@ def test_a_wrong_name_or_option_is_refused(spec, message):
     """
     with pytest.raises(ValueError, match=message):
         create_runner(spec)
+
+
+def test_checking_a_blueprint_loads_no_clients():
+    """
+    A DAG file that names a cluster is parsed without its client's packages.
+    """
+    code = """
+import sys
+from airflow_hpo.model.blueprint import RunnerSpec
+from airflow_hpo.runners import create_runner
+create_runner(RunnerSpec(name="kubernetes", options={"image": "a"}))
+create_runner(RunnerSpec(name="aws_batch", options={"image": "a", "job_queue": "q"}))
+print(sorted({"kubernetes", "boto3", "botocore", "docker", "airflow", "s3fs"} & set(sys.modules)))
+"""
+    provider = Path(__file__).parents[2] / "provider"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(provider)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.strip() == "[]"

@@ -172,7 +172,7 @@ class KubernetesOptions(RemoteOptions):
         try:
             template = pod_template(self.pod, folder)
         except ValueError as error:
-            yield "pod", str(error)
+            yield "pod", str(error).removeprefix("pod ")
             return
         containers = template["spec"]["containers"]
         names = [str(each.get("name")) for each in containers]

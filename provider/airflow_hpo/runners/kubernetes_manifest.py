@@ -119,10 +119,10 @@ def _load(name: str, folder: str | Path | None) -> Any:  # noqa: ANN401 - whatev
         return yaml.safe_load(path.read_text("utf-8"))
     except OSError as error:
         raise ValueError(
-            f"pod must be a file that can be read, got {path}: {error.strerror}"
+            f"pod must be a file that can be read, got {name!r}: {error.strerror}"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"pod must be a file in YAML, got {path}: {error}") from None
+        raise ValueError(f"pod must be a file in YAML, got {name!r}: {error}") from None
 
 
 def job_manifest(job: Job, options: KubernetesOptions, *, namespace: str) -> dict[str, Any]:
