@@ -8,7 +8,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from airflow_hpo.model.distribution import Categorical, Constant, Float, Int
+from airflow_hpo.blueprint.bounds import bounds_text
+from airflow_hpo.model.distribution import Categorical, Constant, Float, Int, LogNormal, Normal
 from airflow_hpo.report import finite, trial_columns
 from airflow_hpo.report.figures import INSTALL, can_draw, charts_of
 from airflow_hpo.report.figures.rungs import rung_rows
@@ -117,26 +118,29 @@ def _rule(rule: Mapping[str, Any]) -> str:
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     """
-    Return a parameter and its bounds.
+    Return a parameter and its bounds; values where they can be listed.
     """
     item = parameter.distribution
-    words = {"kind": item.kind, **item.model_dump(exclude={"kind"}, exclude_none=True)}
-    if isinstance(item, (Float, Int)):
-        details = [f"{item.low:g} to {item.high:g}" if isinstance(item, Float) else ""]
-        details = [f"{item.low} to {item.high}"] if isinstance(item, Int) else details
-        details += ["logarithmic"] if item.log else []
-        details += [f"step {item.step:g}"] if item.step not in {None, 1} else []
-        text = ", ".join(details)
-    elif isinstance(item, Categorical):
-        text = ""
+    values, text = None, ""
+    if isinstance(item, Categorical):
+        values = list(item.choices)
     elif isinstance(item, Constant):
-        text = "constant"
+        values = [item.value]
     else:
-        text = f"mean {item.mean:g}, deviation {item.deviation:g}"
+        text = _range(item)
     return {
         "name": parameter.name,
         "kind": item.kind,
         "text": text,
-        "values": words.get("choices") or ([item.value] if isinstance(item, Constant) else None),
-        "when": {name: list(values) for name, values in parameter.when.items()},
+        "values": values,
+        "when": {name: list(given) for name, given in parameter.when.items()},
     }
+
+
+def _range(item: Float | Int | Normal | LogNormal) -> str:
+    if isinstance(item, (Float, Int)):
+        words = [bounds_text(item)]
+        words += ["logarithmic"] if item.log else []
+    else:
+        words = [f"mean {item.mean:g}, deviation {item.deviation:g}"]
+    return ", ".join(words + ([] if item.step in {None, 1} else [f"step {item.step:g}"]))
