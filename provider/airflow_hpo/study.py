@@ -294,7 +294,7 @@ class Study:
         record, moment = self.record(), _now(now)
         if record.stop is not None:
             return record.stop
-        retries = self.blueprint.trial.retries
+        retries = self.blueprint.trial.most_retries
         seen = unsettled(record, lambda trial: awaits_retry(trial, retries, moment))
         stop = self._decision(seen, now=moment)
         if stop is not None:

@@ -13,7 +13,7 @@ import pytest
 from airflow_hpo.blueprint import check_text, parse_blueprints
 from airflow_hpo.driver import TrialRun
 from airflow_hpo.driver.once import Turn
-from airflow_hpo.model.blueprint import Blueprint
+from airflow_hpo.model.blueprint import Blueprint, Retries
 from airflow_hpo.model.trial import TrialState
 from airflow_hpo.storage import open_storage
 from airflow_hpo.study import Study
@@ -133,20 +133,33 @@ class TestOneAfterAnother:
 
         assert (tmp_path / "count").read_text() == "ran\n" * 2
 
-    def test_steps_run_in_one_task(self):
+    def test_steps_of_a_slot_run_in_one_task(self):
         """
         The task has what any step asks for; two that ask for different things are refused.
         """
+        slots = "execution: {mode: async, concurrency: 2}\n"
         first = "{name: first, command: 'run {x}', queue: a}"
         second = "{name: second, command: 'true', pool: gpu, pool_slots: 2}"
-        (blueprint,) = parse_blueprints(steps_of(first, second))
+        (blueprint,) = parse_blueprints(slots + steps_of(first, second))
         task = blueprint.trial.task
 
-        problems = check_text(steps_of(first, "{name: second, command: 'true', queue: b}"))
+        problems = check_text(slots + steps_of(first, "{name: second, command: 'true', queue: b}"))
 
         assert (task.queue, task.pool, task.pool_slots) == ("a", "gpu", 2)
         (problem,) = problems
         assert "queue: must be that of step first, 'a'" in str(problem)
+
+    def test_each_step_may_be_tried_again_for_itself(self):
+        """
+        What a step does not say of retries is the trial's; a trial has as many as all of them.
+        """
+        first = "{name: first, command: 'run {x}', retries: {code: 2}}"
+        second = "{name: second, command: 'true'}"
+
+        (blueprint,) = parse_blueprints(steps_of(first, second) + "  retries: {code: 1}\n")
+
+        assert blueprint.trial.steps[0].retries == Retries(code=2)
+        assert blueprint.trial.most_retries == Retries(infrastructure=4, code=3)
 
 
 ONCE = """{name: prepare, once: true, command: 'echo {k} >> "$HPO_SHARED_DIR/k"; sleep 0.2'}"""

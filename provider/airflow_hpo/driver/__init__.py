@@ -20,6 +20,7 @@ from airflow_hpo.driver.job import build_job, trial_label
 from airflow_hpo.driver.jobs import runner_specs
 from airflow_hpo.driver.memory import own_key
 from airflow_hpo.driver.rounds import RoundResult, evaluate_round, suggest_round
+from airflow_hpo.driver.steps import StepRun, failures_of, open_key
 from airflow_hpo.driver.stores import keep, location
 from airflow_hpo.driver.strays import Stray, StrayKind, end_jobs, find_strays, mend
 from airflow_hpo.driver.trial import TrialRun
@@ -34,6 +35,7 @@ from airflow_hpo.driver.workspace import (
 __all__ = [
     "FunctionRun",
     "RoundResult",
+    "StepRun",
     "Stray",
     "StrayKind",
     "TooLongError",
@@ -46,12 +48,14 @@ __all__ = [
     "drain",
     "end_jobs",
     "evaluate_round",
+    "failures_of",
     "find_strays",
     "judge_champion",
     "keep",
     "location",
     "measure",
     "mend",
+    "open_key",
     "own_key",
     "portrait",
     "promote",

@@ -157,9 +157,13 @@ class Watch:
         """
         Return why the trial ends, from time to time; `None` to go on.
         """
+        return self.listen() if time.monotonic() >= self._next else None
+
+    def listen(self) -> Verdict | None:
+        """
+        Return why the trial ends at this moment; `None` to go on.
+        """
         began = time.monotonic()
-        if began < self._next:
-            return None
         stop = None
         with suppress(StorageError):  # a journal that is away for a while ends no trial
             stop = self._study.look()

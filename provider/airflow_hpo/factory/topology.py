@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow.sdk import TaskGroup
+from airflow.sdk import TaskGroup, chain, task_group
 
 from airflow_hpo.factory.champion import challenge, crown
 from airflow_hpo.factory.demands import task_options
@@ -26,6 +26,7 @@ from airflow_hpo.operators.slots import (
     SettleOperator,
     SlotOperator,
 )
+from airflow_hpo.operators.step import StepOperator
 from airflow_hpo.operators.suggest import SuggestOperator
 from airflow_hpo.operators.trial import MAP_INDEX_TEMPLATE, TrialOperator
 from airflow_hpo.strategies import STRATEGIES
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import XComArg
 
-    from airflow_hpo.model.blueprint import Blueprint
+    from airflow_hpo.model.blueprint import Blueprint, Step
     from airflow_hpo.model.ladder import Bracket
     from airflow_hpo.plan import Plan
 
@@ -52,8 +53,8 @@ __all__ = [
     "trial_names",
 ]
 
-# The tasks of a round.
-_ROUND = ("suggest", "trial", "evaluate")
+# The task of a trial, or the group of its steps.
+_TRIAL = "trial"
 
 
 def study_template(blueprint: Blueprint) -> str:
@@ -115,7 +116,7 @@ class Site:
         """
         return {**task_options(self.blueprint.dag.tasks), **self.shared}
 
-    def ids(self, group: str, names: Sequence[str] = _ROUND) -> tuple[str, ...]:
+    def ids(self, group: str, names: Sequence[str]) -> tuple[str, ...]:
         """
         Return the ids that tasks with these *names* have in *group*.
         """
@@ -176,7 +177,7 @@ def _unrolled_rounds(site: Site) -> ReportOperator:
     count = len(plan.rounds)
     width = max(2, len(str(count - 1)))
     groups = [f"round_{each.round:0{width}d}" for each in plan.rounds]
-    tasks = [site.ids(group) for group in groups]
+    tasks = [site.ids(group, ("suggest", *trial_names(site), "evaluate")) for group in groups]
     previous: EvaluateOperator | None = None
     for index, (group, each) in enumerate(zip(groups, plan.rounds, strict=True)):
         with TaskGroup(group_id=group, tooltip=f"{each.trials} trials by {each.sampler}"):
@@ -186,7 +187,7 @@ def _unrolled_rounds(site: Site) -> ReportOperator:
                 task_id="evaluate",
                 round=index,
                 suggest_task_id=tasks[index][0],
-                trial_task_id=tasks[index][1],
+                trial_task_id=tasks[index][-2],
                 later=tasks[index + 1 :],
                 **small,
             )
@@ -194,7 +195,7 @@ def _unrolled_rounds(site: Site) -> ReportOperator:
         if previous is not None:
             previous >> suggest
         previous = evaluate
-    watched = [task for suggest, _, evaluate in tasks for task in (suggest, evaluate)]
+    watched = [task for each in tasks for task in (each[0], each[-1])]
     report = site.report(watched)
     if previous is not None:
         previous >> report
@@ -203,22 +204,52 @@ def _unrolled_rounds(site: Site) -> ReportOperator:
 
 def trial_names(site: Site) -> tuple[str, ...]:
     """
-    Return what the tasks of a trial are called, in order.
+    Return what the tasks of a trial are called, in order: one, or one a step.
     """
-    del site
-    return _ROUND[1:-1]
+    steps = _own_steps(site)
+    return tuple(f"{_TRIAL}.{step.name}" for step in steps) if len(steps) > 1 else (_TRIAL,)
+
+
+def _own_steps(site: Site) -> list[Step]:
+    """
+    Return the steps that each trial runs itself.
+    """
+    return [step for step in site.blueprint.trial.steps if not step.once]
 
 
 def lay_trials(site: Site, suggested: XComArg, resource: float | None = None) -> Any:  # noqa: ANN401
     """
-    Lay out the trials of a round: a mapped task.
+    Lay out the trials of a round: a mapped task, or a mapped group with a task a step.
     """
-    options = {**_trial_options(site, resource), **site.shared}
-    trial = TrialOperator.partial(task_id="trial", map_index_template=MAP_INDEX_TEMPLATE, **options)
-    return trial.expand(trial=suggested)
+    steps, shared = _own_steps(site), site.shared
+    if len(steps) == 1:
+        options = _trial_options(site, resource)
+        trial = TrialOperator.partial(
+            task_id=_TRIAL, map_index_template=MAP_INDEX_TEMPLATE, **options, **shared
+        )
+        return trial.expand(trial=suggested)
+
+    @task_group(group_id=_TRIAL)
+    def each(trial: Any) -> None:  # noqa: ANN401 - an element of what was suggested
+        tasks = [
+            StepOperator(
+                task_id=step.name,
+                step=step.name,
+                trial=trial,
+                map_index_template=MAP_INDEX_TEMPLATE,
+                **_trial_options(site, resource, step=step),
+                **shared,
+            )
+            for step in steps
+        ]
+        chain(*tasks)
+
+    return each.expand(trial=suggested)
 
 
-def _trial_options(site: Site, resource: float | None = None) -> dict[str, Any]:
+def _trial_options(
+    site: Site, resource: float | None = None, *, step: Step | None = None
+) -> dict[str, Any]:
     """
     Return how the trials' tasks run: where, how many at once, how often again.
 
@@ -226,19 +257,20 @@ def _trial_options(site: Site, resource: float | None = None) -> dict[str, Any]:
         site: Says it for all trials.
 
         resource: What these are given, where rungs run in places of their own.
+
+        step: The one that the task runs; by default it runs them all.
     """
     blueprint = site.blueprint
-    trial, step = blueprint.trial, blueprint.trial.task
-    options: dict[str, Any] = {
-        "retries": trial.retries.infrastructure + trial.retries.code,
-    }
+    trial, asked = blueprint.trial, blueprint.trial.task if step is None else step
+    retries = asked.retries or trial.retries
+    options: dict[str, Any] = {"retries": retries.infrastructure + retries.code}
     if blueprint.execution.concurrency is not None:
         options["max_active_tis_per_dagrun"] = blueprint.execution.concurrency
     place = None if blueprint.resource is None else blueprint.resource.placement(resource)
-    runner = (place and place.runner) or step.runner or trial.runner
-    gpus = max((each.gpus for each in trial.steps), default=0.0)
+    runner = (place and place.runner) or asked.runner or trial.runner
+    gpus = max((each.gpus for each in ([step] if step else trial.steps)), default=0.0)
     gpus = gpus if place is None or place.gpus is None else place.gpus
-    options |= task_options(step, place, gpus=gpus, leases=runner.name == "subprocess")
+    options |= task_options(asked, place, gpus=gpus, leases=runner.name == "subprocess")
     return {**options, **site.trial}
 
 
@@ -272,7 +304,10 @@ def _rungs(site: Site, bracket: Bracket) -> list[tuple[SuggestOperator, Evaluate
     """
     small = site.small
     groups = [f"rung_{rung.rung}" for rung in bracket.rungs]
-    names = [("promote" if rung.rung else "suggest", *_ROUND[1:]) for rung in bracket.rungs]
+    names = [
+        ("promote" if rung.rung else "suggest", *trial_names(site), "evaluate")
+        for rung in bracket.rungs
+    ]
     tasks = [
         site.ids(f"{bracket.name}.{group}", own) for group, own in zip(groups, names, strict=True)
     ]
@@ -290,7 +325,7 @@ def _rungs(site: Site, bracket: Bracket) -> list[tuple[SuggestOperator, Evaluate
                 task_id="evaluate",
                 round=index,
                 suggest_task_id=tasks[index][0],
-                trial_task_id=tasks[index][1],
+                trial_task_id=tasks[index][-2],
                 later=tasks[index + 1 :],
                 **small,
             )

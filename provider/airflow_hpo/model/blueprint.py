@@ -328,6 +328,8 @@ class Step(Document):
             What that executor is told of it, such as a ``pod_override``.
 
         priority_weight: Airflow priority of its task.
+
+        retries: How often it is run again by itself; `None` as the trial says.
     """
 
     name: str = "trial"
@@ -342,6 +344,7 @@ class Step(Document):
     executor: str | None = None
     executor_config: dict[str, Any] | None = None
     priority_weight: int | None = Field(default=None, ge=1)
+    retries: Retries | None = None
 
 
 class TrialSpec(Document):
@@ -412,12 +415,23 @@ class TrialSpec(Document):
         return text
 
     @property
+    def most_retries(self) -> Retries:
+        """
+        How often a trial is run again at most: each of its own steps as often as it says.
+        """
+        own = [step.retries or self.retries for step in self.steps if not step.once]
+        return Retries(
+            infrastructure=sum(each.infrastructure for each in own),
+            code=sum(each.code for each in own),
+        )
+
+    @property
     def task(self) -> Step:
         """
         What a trial's task asks of Airflow: whatever any of its steps does.
         """
         usual, found = Step(), {}
-        for name in TASK_OPTIONS:
+        for name in (*TASK_OPTIONS, "retries"):
             asked = [getattr(step, name) for step in self.steps]
             found[name] = next((value for value in asked if value != getattr(usual, name)), None)
         return usual.model_copy(update={k: v for k, v in found.items() if v is not None})

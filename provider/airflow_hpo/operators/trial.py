@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_hpo.driver.attempt import AttemptRun
-    from airflow_hpo.model.blueprint import Blueprint, RunnerSpec
+    from airflow_hpo.model.blueprint import Blueprint, Retries, RunnerSpec
     from airflow_hpo.model.record import Attempt
     from airflow_hpo.model.trial import Trial
     from airflow_hpo.operators.function import InnerTask
@@ -120,7 +120,7 @@ class TrialOperator(StudyOperator):
             run = self._trial_run = self._attempt(study, context)
             trial = self._advanced(study, run, context)
             announce_from(context, study)
-            return self._told(study, trial)
+            return self._passed_on(run) if trial is None else self._told(study, trial)
 
     def resume(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """
@@ -148,17 +148,25 @@ class TrialOperator(StudyOperator):
         except TaskDeferralError as error:  # such as no provider where the triggerer runs
             return self.resume(context, {"trouble": str(error)})
 
-    def _advanced(self, study: Study, run: AttemptRun, context: Context) -> Trial:
+    def _advanced(self, study: Study, run: AttemptRun, context: Context) -> Trial | None:
         """
         Return the trial as told, or leave its job to the triggerer and do not return.
+
+        `None` where another task goes on with its next step.
         """
         if not isinstance(run, TrialRun):
             return run.run()
         leaves = partial(self._leaves, study.blueprint)
         trial = run.submit(lambda spec: not self._stays and leaves(spec))
-        if trial is None:
+        if trial is None and not run.is_passed_on:
             self._defer(study, run, context)
         return trial
+
+    def _passed_on(self, run: AttemptRun) -> dict[str, Any]:
+        """
+        Return what the task returns whose trial goes on in another one.
+        """
+        return {"number": run.number, "state": TrialState.RUNNING.value, "values": None}
 
     def _leaves(self, blueprint: Blueprint, spec: RunnerSpec) -> bool:
         """
@@ -241,12 +249,50 @@ class TrialOperator(StudyOperator):
             return FunctionRun(study, number, key=_attempt_key(context), function=run, **options)
         specs = runner_specs(study.blueprint)
         if not any(is_remote(spec) or self._leaves(study.blueprint, spec) for spec in specs):
-            return TrialRun(study, number, key=_attempt_key(context), **options)
+            known = self._known_key(study, number)
+            return self._run_class(study, number, key=known or _attempt_key(context), **options)
         # A job that outlives its task is gone on with, and never started twice.
         owner = _owner(context)
-        key = self._key or own_key(study, number, owner=owner) or _attempt_key(context)
+        key = self._key or own_key(study, number, owner=owner)
+        key = key or self._known_key(study, number) or _attempt_key(context)
         name = _log_name(context)
-        return TrialRun(study, number, key=key, owner=owner, log_name=name, **options)
+        return self._run_class(study, number, key=key, owner=owner, log_name=name, **options)
+
+    @property
+    def _run_class(self) -> Callable[..., TrialRun]:
+        """
+        What makes the attempt.
+        """
+        return TrialRun
+
+    def _known_key(self, study: Study, number: int) -> str | None:
+        """
+        Return the key of an attempt that another task began and left to this one.
+        """
+        del study, number
+        return None
+
+    def _chances(self, study: Study, number: int) -> tuple[Retries, Sequence[Attempt]]:
+        """
+        Return how often the trial may be tried again, and the attempts that count.
+        """
+        trial = study.blueprint.trial
+        return trial.task.retries or trial.retries, study.storage.attempts(study.name, number)
+
+    def _may_help(self, study: Study, trial: Trial) -> bool:
+        """
+        Return whether the blueprint allows another attempt after this failure.
+        """
+        record = study.record()
+        if record.stop is not None or not (trial.is_counted or study.remaining(record)):
+            return False  # nothing would start
+        retries, attempts = self._chances(study, trial.number)
+        if trial.failure is Failure.INFRASTRUCTURE:
+            return sum(1 for attempt in attempts if _is_lost(attempt)) <= retries.infrastructure
+        if trial.failure is Failure.CODE:
+            own = [e for e in attempts if e.outcome and e.outcome.failure is Failure.CODE]
+            return len(own) <= retries.code
+        return False  # a time limit passes again the same way
 
     def _number(self, study: Study, context: Context) -> int:
         """
@@ -268,7 +314,7 @@ class TrialOperator(StudyOperator):
             return {"number": trial.number, "state": trial.state.value, "values": values}
         if trial.state is TrialState.PRUNED:
             raise AirflowSkipException(reason)
-        if trial.state is TrialState.FAILED and _may_help(study, trial):
+        if trial.state is TrialState.FAILED and self._may_help(study, trial):
             raise TrialFailedError(reason)
         raise AirflowFailException(reason)
 
@@ -306,23 +352,6 @@ def _was_cleared(context: Context, retries: int | None) -> bool:
     Airflow then allows it as many further tries as it had at first.
     """
     return bool(context["ti"].max_tries > (retries or 0))
-
-
-def _may_help(study: Study, trial: Trial) -> bool:
-    """
-    Return whether the blueprint allows another attempt after this failure.
-    """
-    record = study.record()
-    if record.stop is not None or not (trial.is_counted or study.remaining(record)):
-        return False  # nothing would start
-    retries = study.blueprint.trial.retries
-    attempts = study.storage.attempts(study.name, trial.number)
-    if trial.failure is Failure.INFRASTRUCTURE:
-        return sum(1 for attempt in attempts if _is_lost(attempt)) <= retries.infrastructure
-    if trial.failure is Failure.CODE:
-        own = sum(1 for each in attempts if each.outcome and each.outcome.failure is Failure.CODE)
-        return own <= retries.code
-    return False  # a time limit passes again the same way
 
 
 def _is_lost(attempt: Attempt) -> bool:

@@ -100,6 +100,13 @@ _TEMPLATE = Key(
     OneOf(("braces", "jinja")), "The command's language: {name}, or Jinja's {{ name }}."
 )
 
+_RETRIES = Record(
+    {
+        "infrastructure": Key(Whole(least=0), "After the machine's fault."),
+        "code": Key(Whole(least=0), "After a non-zero exit code of the code."),
+    }
+)
+
 _STEP_SHAPE = Record(
     {
         "name": Key(
@@ -110,6 +117,7 @@ _STEP_SHAPE = Record(
         "command": _COMMAND,
         "once": Key(Flag(), "Whether it is run once a study, before all others of a trial."),
         "template": _TEMPLATE,
+        "retries": Key(_RETRIES, "How often it is run again by itself; as the trial by default."),
         **STEP_KEYS,
     }
 )
@@ -173,12 +181,7 @@ TRIAL = Record(
         "timeout": Key(DURATION, "Time that a step may take."),
         "grace": Key(_GRACE, "Time between asking a job to end and killing it."),
         "retries": Key(
-            Record(
-                {
-                    "infrastructure": Key(Whole(least=0), "After the machine's fault."),
-                    "code": Key(Whole(least=0), "After a non-zero exit code of the code."),
-                }
-            ),
+            _RETRIES,
             "How often a trial is run again by itself.",
         ),
         "failures": Key(_FAILURES, "What tells one kind of failure from another."),
