@@ -265,6 +265,8 @@ class TestImportOptuna:
         assert "--name NAME; there are: one, two" in result.stderr
         result = hpo("import", "sqlite:///many.db", "--name", "tow", code=1)
         assert "did you mean 'two'?" in result.stderr
+        result = hpo("import", "sqlite:///many.db", "--name", "two", code=1)
+        assert "'two' has no trial that has ended" in result.stderr
         result = hpo("import", "nowhere.journal", code=2)
         assert "nowhere.journal must be a URL such as" in result.stderr
 

@@ -43,9 +43,13 @@ def bring_in(
         blueprint: What it is here; made of *foreign* by default.
 
     Raises:
-        StudyError: If there is another study of that name, or *blueprint* has
-            other objectives.
+        StudyError: If there is nothing to import, there is another study of
+            that name, or *blueprint* has other objectives.
     """
+    if not foreign.trials:
+        raise StudyError(
+            f"{foreign.tool}'s {foreign.name!r} has no trial that has ended: there is nothing to import"
+        )
     if blueprint is None:
         blueprint = make_blueprint(foreign, study=study)
     else:

@@ -56,17 +56,9 @@ def copy_to_optuna(record: StudyRecord, url: str, *, name: str) -> int:
         StorageError: If there is one of that name, or it cannot be written.
     """
     storage = open_optuna(url)
-    view = RecordView(record)
-    source = optuna.load_study(study_name=record.name, storage=view)
+    source = optuna.load_study(study_name=record.name, storage=RecordView(record))
     trials = source.get_trials(deepcopy=False)
-    try:
-        copy = optuna.create_study(study_name=name, storage=storage, directions=source.directions)
-    except optuna.exceptions.DuplicatedStudyError:
-        raise StorageError(
-            f"a study called {name!r} is there already\n    hint: choose another name: --as NAME"
-        ) from None
-    except (SQLAlchemyError, OSError) as error:
-        raise StorageError(_reason("be written to", error)) from error
+    copy = _created(storage, name, source)
     try:
         _fill(copy, source)
         copy.add_trials(trials)
@@ -78,6 +70,24 @@ def copy_to_optuna(record: StudyRecord, url: str, *, name: str) -> int:
     finally:
         storage.remove_session()
     return len(trials)
+
+
+def _created(storage: BaseStorage, name: str, source: optuna.Study) -> optuna.Study:
+    """
+    Return a new study with the objectives of *source*.
+    """
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # or it tells of each study it makes
+    try:
+        return optuna.create_study(study_name=name, storage=storage, directions=source.directions)
+    except optuna.exceptions.DuplicatedStudyError:
+        raise StorageError(
+            f"a study called {name!r} is there already\n    hint: choose another name: --as NAME"
+        ) from None
+    except (SQLAlchemyError, OSError) as error:
+        raise StorageError(_reason("be written to", error)) from error
+    finally:
+        optuna.logging.set_verbosity(level)
 
 
 def _fill(copy: optuna.Study, source: optuna.Study) -> None:

@@ -7,6 +7,7 @@ Imported where a chart is drawn and nowhere else, since it loads Optuna.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
@@ -20,6 +21,7 @@ from airflow_hpo.report.figures.base import Asked, empty, plain
 from airflow_hpo.report.figures.thin import thinned
 from airflow_hpo.storage.optuna_trials import metric_names
 from airflow_hpo.storage.optuna_view import optuna_study
+from airflow_hpo.strategies._optuna_memory import quiet
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -42,7 +44,10 @@ def _said(draw: Callable[[Asked], dict[str, Any]]) -> Callable[[Asked], dict[str
     @wraps(draw)
     def drawn(asked: Asked) -> dict[str, Any]:
         try:
-            return draw(asked)
+            with quiet(), warnings.catch_warnings():
+                # What Optuna leaves out or guesses is no news to who looks at a chart.
+                warnings.simplefilter("ignore")
+                return draw(asked)
         except (ValueError, RuntimeError) as error:
             return empty(str(error))
 
