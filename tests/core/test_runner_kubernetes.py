@@ -277,7 +277,8 @@ def test_it_asks_no_more_than_is_useful(cluster, tmp_path):
     """
     runner = runner_of(cluster, poll_s=1000.0)
     handle = runner.submit(job_in(tmp_path))
-    runner.wait(handle, 0.01, since=0)
+    runner.wait(handle, 0.01)
+    runner.logs(handle, 0)
     asked = len(cluster.asked)
 
     for _ in range(50):

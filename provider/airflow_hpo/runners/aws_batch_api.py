@@ -164,6 +164,8 @@ def _connect(options: AwsBatchOptions, service: str) -> Any:  # noqa: ANN401 - b
             client_type=service,
         )
         try:
+            # It would make do with another account, and only say so.
+            hook.get_connection(options.connection)
             return hook.get_conn()
         except Exception as error:
             raise TrialInvalidError(
