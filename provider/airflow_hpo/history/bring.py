@@ -48,7 +48,8 @@ def bring_in(
     """
     if not foreign.trials:
         raise StudyError(
-            f"{foreign.tool}'s {foreign.name!r} has no trial that has ended: there is nothing to import"
+            f"{foreign.tool}'s {foreign.name!r} has no trial that has ended: "
+            "there is nothing to import"
         )
     if blueprint is None:
         blueprint = make_blueprint(foreign, study=study)
