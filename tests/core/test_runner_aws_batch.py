@@ -24,6 +24,9 @@ from airflow_hpo.testing.aws import FakeAws
 from airflow_hpo.testing.following import finish, output, until
 from airflow_hpo.testing.remote import RemoteRunnerContract
 
+pytest.importorskip("boto3")
+pytest.importorskip("moto.server")
+
 NOBODY = "http://127.0.0.1:9"
 
 

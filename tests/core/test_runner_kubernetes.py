@@ -19,6 +19,8 @@ from airflow_hpo.testing.following import finish, output, until
 from airflow_hpo.testing.kubernetes import FakeCluster
 from airflow_hpo.testing.remote import RemoteRunnerContract
 
+pytest.importorskip("kubernetes")
+
 NOBODY = "http://127.0.0.1:9"
 
 

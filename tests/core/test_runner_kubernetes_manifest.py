@@ -8,7 +8,6 @@ import json
 import subprocess
 from pathlib import Path
 
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -18,6 +17,8 @@ from airflow_hpo.runners.kubernetes import KubernetesOptions
 from airflow_hpo.runners.kubernetes_manifest import job_manifest, label_value
 from airflow_hpo.testing.commands import NASTY
 from airflow_hpo.testing.podman import IMAGE, PodmanService, PodmanUnavailableError
+
+kubernetes_validate = pytest.importorskip("kubernetes_validate")
 
 TEMPLATE = Path(__file__).parents[2] / "templates" / "gpu-pod.yaml"
 

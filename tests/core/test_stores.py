@@ -29,6 +29,7 @@ from airflow_hpo.study import Study
 from airflow_hpo.testing.aws import FakeAws
 
 pytest.importorskip("s3fs")
+pytest.importorskip("moto.server")
 
 
 @pytest.fixture(scope="module", name="aws")
