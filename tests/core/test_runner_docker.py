@@ -480,42 +480,58 @@ def test_whom_a_job_runs_as(user, rootless, expected):
     assert settings_of(_job("/w", "true"), options, rootless=rootless)["user"] == expected
 
 
-@pytest.fixture(name="contained")
-def _contained(engine, hpo, tmp_path):
-    """
-    Runs a study in containers, whose trials end with a command; returns its trials.
-    """
-
-    def run(last, more=""):
-        runner = json.dumps({"name": "docker", **engine.options(poll_s=0.1)})
-        text = STUDY.replace("RUNNER", runner).replace("LAST", last) + more
-        (tmp_path / "work" / "contained.yaml").write_text(text)
-        (tmp_path / "work" / "helper.txt").write_text("help\n")
-        hpo("run", "contained.yaml")
-        label = "airflow_hpo.study=contained"
-        assert not engine.client.containers(all=True, filters={"label": [label]})
-        return hpo.trials("contained")
-
-    return run
+def _write_study(engine, folder, last, more=""):
+    runner = json.dumps({"name": "docker", **engine.options(poll_s=0.1)})
+    text = STUDY.replace("RUNNER", runner).replace("LAST", last) + more
+    (folder / "contained.yaml").write_text(text)
+    (folder / "helper.txt").write_text("help\n")
 
 
-def test_a_study_in_containers(contained, tmp_path):
+def _containers(engine, study):
+    filters = {"label": [f"airflow_hpo.study={study}"]}
+    return engine.client.containers(all=True, filters=filters)
+
+
+def test_a_study_in_containers(engine, hpo, tmp_path):
     """
     Trials in containers find their files, their metrics are read, and no container stays.
     """
-    trials = contained("true")
+    _write_study(engine, tmp_path / "work", "true")
 
-    assert sorted(trial.metrics["y"] for trial in trials) == [1, 2, 3]
+    hpo("run", "contained.yaml")
+
+    assert sorted(trial.metrics["y"] for trial in hpo.trials("contained")) == [1, 2, 3]
     saved = (tmp_path / "home").glob("hpo/studies/contained/trials/*/checkpoint/saved")
     assert sorted(path.read_text() for path in saved) == ["0\n", "1\n", "2\n"]
+    assert not _containers(engine, "contained")
 
 
-def test_a_study_that_ends_takes_its_containers_along(contained):
+def test_a_study_that_ends_takes_its_containers_along(engine, hpo, tmp_path):
     """
     A trial that runs when the goal is reached is ended, and its container is gone.
     """
-    trials = contained("test {x} = 1 || sleep 1000", "stop: [{metric: y, at_most: 1}]\n")
+    goal = "stop: [{metric: y, at_most: 1}]\n"
+    _write_study(engine, tmp_path / "work", "test {x} = 1 || sleep 1000", goal)
 
-    states = [trial.state.value for trial in trials]
+    hpo("run", "contained.yaml")
+
+    states = [trial.state.value for trial in hpo.trials("contained")]
     assert "complete" in states
     assert set(states) <= {"complete", "pruned"}
+    assert not _containers(engine, "contained")
+
+
+def test_strays_of_a_killed_process_are_mended(engine, hpo, tmp_path):
+    """
+    Containers that a killed process left running are found by study and trial, and ended.
+    """
+    _write_study(engine, tmp_path / "work", "sleep 1000")
+    run = hpo.start("run", "contained.yaml")
+    until(lambda: any(each["State"] == "running" for each in _containers(engine, "contained")))
+    run.kill()
+    run.communicate()
+
+    hpo("repair", "contained")
+
+    assert not _containers(engine, "contained")
+    assert {trial.state.value for trial in hpo.trials("contained")} <= {"failed", "waiting"}

@@ -149,7 +149,9 @@ class DockerRunner(RemoteRunner):
             return JobState.UNKNOWN
         state = super()._settled(job, sight)
         if state is JobState.DONE:
-            self._followers.pop(job.text, None)
+            follower = self._followers.pop(job.text, None)
+            if follower is not None:
+                follower.close()
             with suppress(AwayError, TrialError):  # whoever looks for jobs next does it
                 self._engine.remove(_container(job))
         return state
@@ -173,11 +175,14 @@ class DockerRunner(RemoteRunner):
         Return who reads the output of *job* as it comes; `None` unless it runs.
         """
         follower = self._followers.get(job.text)
-        if follower is None or not follower.is_alive():
-            if self._lately(job) is not JobState.RUNNING:
-                return None
-            follower = self._followers[job.text] = Follower(self._engine, _container(job))
-            follower.start()
+        if follower is not None and follower.is_alive():
+            return follower
+        # Where an engine hands out nothing, it is not asked all the time.
+        is_tired = follower is not None and follower.age_s < self.options.poll_s
+        if is_tired or self._lately(job) is not JobState.RUNNING:
+            return None
+        self._followers[job.text] = follower = Follower(self._engine, _container(job))
+        follower.start()
         return follower
 
     def _is_due(self, job: RemoteHandle) -> bool:
@@ -212,7 +217,6 @@ class DockerRunner(RemoteRunner):
         follower.bell.wait(seconds)
         if not follower.is_alive():
             self._seen.pop(job.id, None)  # it has ended, or the engine has a hiccup
-            time.sleep(_SHORTEST_LOOK_S)
 
     def cancel(self, handle: str) -> None:
         """
@@ -222,12 +226,20 @@ class DockerRunner(RemoteRunner):
             TrialFailedError: If the engine does not answer, or it is another one's.
         """
         job = RemoteHandle.parse(handle)
-        if job is not None and self._state(job) is JobState.UNKNOWN and self._is_elsewhere(job):
+        if job is not None and self._state(job) is JobState.UNKNOWN and not job.is_superseded:
+            self._refuse_elsewhere(job)
+        super().cancel(handle)
+
+    def _refuse_elsewhere(self, job: RemoteHandle) -> None:
+        try:
+            here = self._engine.name
+        except AwayError as error:
+            raise TrialFailedError(f"the job could not be ended: {error}") from error
+        if self._is_elsewhere(job):
             raise TrialFailedError(
-                f"the job is not known on {self._engine.name}: {job.key}; "
+                f"the job is not known on {here}: {job.key}; "
                 f"it was started on {job.place['engine']}"
             )
-        super().cancel(handle)
 
     def _is_elsewhere(self, job: RemoteHandle) -> bool:
         return job.place.get("engine", self._engine.name) != self._engine.name

@@ -75,20 +75,23 @@ class Engine:
         Return a client of one's own, as a thread needs it.
         """
         docker = _sdk()
-        settings = docker.utils.kwargs_from_env()
-        url = self._base_url or settings.get("base_url") or _LOCAL
-        return self._reach(
-            lambda: docker.APIClient(
-                base_url=url, tls=settings.get("tls", False), version="auto", timeout=_ANSWER_S
+        try:
+            settings = docker.utils.kwargs_from_env()
+            url = self._base_url or settings.get("base_url") or _LOCAL
+            return self._reach(
+                lambda: docker.APIClient(
+                    base_url=url, tls=settings.get("tls", False), version="auto", timeout=_ANSWER_S
+                )
             )
-        )
+        except _refusals(docker.errors) as error:
+            raise TrialInvalidError(f"the Docker engine cannot be used: {error}") from error
 
     @cached_property
     def name(self) -> str:
         """
         The engine's machine.
         """
-        return str(self._about["Name"])
+        return str(self._about.get("Name", ""))
 
     @cached_property
     def is_rootless(self) -> bool:
@@ -271,7 +274,7 @@ class Engine:
         errors = _sdk().errors
         try:
             return call()
-        except errors.APIError:
+        except (errors.APIError, *_refusals(errors)):
             raise
         except (errors.DockerException, RequestException, OSError) as error:
             where = self._base_url or "where DOCKER_HOST says"
@@ -286,6 +289,13 @@ def _sdk() -> Any:  # noqa: ANN401 - a module
             "the runner docker needs the Docker SDK: pip install 'airflow-provider-hpo[docker]'"
         ) from error
     return docker
+
+
+def _refusals(errors: Any) -> tuple[type[Exception], ...]:  # noqa: ANN401 - a module
+    """
+    Return what the SDK raises without having asked the engine.
+    """
+    return (errors.InvalidArgument, errors.InvalidVersion, errors.TLSParameterError)
 
 
 def _words(error: Any) -> str:  # noqa: ANN401 - the SDK's APIError

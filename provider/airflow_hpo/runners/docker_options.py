@@ -94,6 +94,13 @@ class DockerMount(Document):
     read_only: bool = False
     size: Size | None = None
 
+    @field_validator("source")
+    @classmethod
+    def _place(cls, value: str | None) -> str | None:
+        if value is not None and value.startswith((".", "~")):
+            raise ValueError(f"must be an absolute path, or a volume's name, got {value!r}")
+        return value
+
     @property
     def kind(self) -> str:
         """

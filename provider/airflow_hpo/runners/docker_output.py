@@ -5,6 +5,7 @@ A container's output, read as it comes.
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,15 @@ class Follower(threading.Thread):
         self._room = threading.Condition()
         self._start_of_data = 0
         self._data = bytearray()
+        self._closed = False
+        self._since = time.monotonic()
+
+    @property
+    def age_s(self) -> float:
+        """
+        Seconds since it was made.
+        """
+        return time.monotonic() - self._since
 
     def run(self) -> None:
         """
@@ -45,10 +55,20 @@ class Follower(threading.Thread):
         with suppress(Exception):
             for chunk in self._engine.output(self._container, follow=True):
                 with self._room:
-                    self._room.wait_for(lambda: len(self._data) < PAGE)
+                    self._room.wait_for(lambda: self._closed or len(self._data) < PAGE)
+                    if self._closed:
+                        break
                     self._data += chunk
                 self.bell.set()
         self.bell.set()
+
+    def close(self) -> None:
+        """
+        Read no more: all that is left is read otherwise.
+        """
+        with self._room:
+            self._closed = True
+            self._room.notify()
 
     def take(self) -> tuple[int, bytes]:
         """
