@@ -33,7 +33,15 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": integration,
                 "python-modules": [
                     f"airflow_hpo.operators.{module}"
-                    for module in ("suggest", "trial", "evaluate", "report", "slots", "function")
+                    for module in (
+                        "suggest",
+                        "trial",
+                        "step",
+                        "evaluate",
+                        "report",
+                        "slots",
+                        "function",
+                    )
                 ],
             }
         ],

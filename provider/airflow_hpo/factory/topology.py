@@ -206,22 +206,15 @@ def trial_names(site: Site) -> tuple[str, ...]:
     """
     Return what the tasks of a trial are called, in order: one, or one a step.
     """
-    steps = _own_steps(site)
+    steps = site.blueprint.trial.own_steps
     return tuple(f"{_TRIAL}.{step.name}" for step in steps) if len(steps) > 1 else (_TRIAL,)
-
-
-def _own_steps(site: Site) -> list[Step]:
-    """
-    Return the steps that each trial runs itself.
-    """
-    return [step for step in site.blueprint.trial.steps if not step.once]
 
 
 def lay_trials(site: Site, suggested: XComArg, resource: float | None = None) -> Any:  # noqa: ANN401
     """
     Lay out the trials of a round: a mapped task, or a mapped group with a task a step.
     """
-    steps, shared = _own_steps(site), site.shared
+    steps, shared = site.blueprint.trial.own_steps, site.shared
     if len(steps) == 1:
         options = _trial_options(site, resource)
         trial = TrialOperator.partial(

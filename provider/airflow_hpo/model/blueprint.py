@@ -415,11 +415,18 @@ class TrialSpec(Document):
         return text
 
     @property
+    def own_steps(self) -> tuple[Step, ...]:
+        """
+        The steps that each trial runs itself.
+        """
+        return tuple(step for step in self.steps if not step.once)
+
+    @property
     def most_retries(self) -> Retries:
         """
         How often a trial is run again at most: each of its own steps as often as it says.
         """
-        own = [step.retries or self.retries for step in self.steps if not step.once]
+        own = [step.retries or self.retries for step in self.own_steps]
         return Retries(
             infrastructure=sum(each.infrastructure for each in own),
             code=sum(each.code for each in own),
