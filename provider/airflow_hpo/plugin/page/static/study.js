@@ -139,7 +139,7 @@ export class StudyPage {
       h("div", { class: "title" }, back, h("h1", {}, data.study), h("span", { class: `pill ${status}`, id: "status" }, status)),
       data.stop ? h("p", { class: "reason", id: "stop" }, h("b", {}, "Ended: "), data.stop.reason) : null,
       data.description ? h("p", { class: "quiet" }, data.description) : null,
-      h("div", { class: "facts" }, facts(data)),
+      h("div", { class: "facts" }, facts(data, this.scope)),
       data.history.map((note) => h("p", { class: "quiet small" }, note)),
     );
   }
@@ -149,7 +149,7 @@ function fact(name, value, more) {
   return h("div", { class: "fact" }, h("span", { class: "name" }, name), h("span", { class: "value", title: value.textContent ?? value }, value), more ? h("span", { class: "more" }, more) : null);
 }
 
-function facts(data) {
+function facts(data, scope) {
   const { best, states, budget, use, actual } = data;
   const values = best ? Object.entries(best.values) : [];
   const done = data.trials - (states.running ?? 0) - (states.waiting ?? 0) - (states.paused ?? 0);
@@ -161,8 +161,14 @@ function facts(data) {
     fact("wall clock", duration(use.wall_s), `trials: ${duration(actual.trial_time_s)}`),
     fact("idle", `${Math.round(use.idle_share * 100)} %`, `of ${count(use.lanes, "lane")}`),
     fact("strategy", data.strategy, `seed ${data.seed}`),
-    latest ? fact("latest run", link(runUrl(latest), latest.run), latest.dag) : fact("begun", moment(data.created), "in a terminal"),
+    scope.run_id && latest?.run === scope.run_id ? null : origin(data, latest),
   ];
+}
+
+/** Return where the study is at home: its latest run, or a terminal. */
+function origin(data, latest) {
+  if (!latest) return fact("begun", moment(data.created), "in a terminal");
+  return fact("latest run", link(runUrl(latest), latest.run), latest.dag);
 }
 
 function bestCard(data) {
