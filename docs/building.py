@@ -6,6 +6,7 @@ What the site's builder runs: pages get their generated parts while they are bui
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import sys
@@ -17,9 +18,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from generate import generated, table
 
+from airflow_hpo.blueprint.dialects import DIALECTS, WRITERS
 from airflow_hpo.blueprint.schema import json_schema
+from airflow_hpo.runners import RUNNERS
 
-__all__ = ["keys", "on_config", "on_page_markdown"]
+__all__ = ["dialects", "keys", "on_config", "on_page_markdown", "runners"]
 
 _REPOSITORY = "https://github.com/airflow-provider-hpo/airflow-provider-hpo/blob/main"
 
@@ -45,9 +48,40 @@ def on_page_markdown(markdown: str, **_: Any) -> str:  # noqa: ANN401 - the buil
     Return a page with what is generated.
     """
     markdown = generated(markdown).replace("<!-- all keys -->", "\n\n".join(keys()))
-    able = table().replace("](#", "](strategies.md#")
-    markdown = markdown.replace("<!-- what strategies can do -->", able)
+    for mark, make in (
+        ("what strategies can do", lambda: table().replace("](#", "](strategies.md#")),
+        ("dialects", dialects),
+        ("runners", runners),
+    ):
+        markdown = markdown.replace(f"<!-- {mark} -->", make())
     return _OUTSIDE.sub(rf"\1({_REPOSITORY}/", markdown)
+
+
+def dialects() -> str:
+    """
+    Return which dialects are read and written, as a Markdown table.
+    """
+    rows = []
+    for name in DIALECTS.entries:
+        page = f"{name}.md" if name != "native" else "blueprint.md"
+        written = f"`hpo convert --to {name}`" if name in WRITERS.entries else "no"
+        about = (inspect.getdoc(DIALECTS.load(name)) or "").partition("\n")[0]
+        shown = f"[{name}]({page})" if Path(__file__).with_name(page).exists() else name
+        rows.append(f"| {shown} | {about} | yes | {written} |")
+    return "\n".join(["| dialect | | read | written |", "|---|---|---|---|", *rows])
+
+
+def runners() -> str:
+    """
+    Return which runners there are, as a Markdown table.
+    """
+    rows = []
+    for name in RUNNERS.entries:
+        runner = RUNNERS.load(name)
+        where = "elsewhere" if getattr(runner, "is_remote", False) else "where its task runs"
+        about = (inspect.getdoc(runner) or "").partition("\n")[0]
+        rows.append(f"| `{name}` | {about} | {where} |")
+    return "\n".join(["| runner | | a trial's job runs |", "|---|---|---|", *rows])
 
 
 def keys() -> Iterator[str]:

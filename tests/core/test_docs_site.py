@@ -15,6 +15,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from airflow_hpo.blueprint.dialects import DIALECTS
+from airflow_hpo.runners import RUNNERS
+from airflow_hpo.strategies import STRATEGIES
+
 _ROOT = Path(__file__).parents[2]
 _DOCS = _ROOT / "docs"
 
@@ -101,6 +105,16 @@ def test_keys_are_those_of_the_schema(site):
 
     for key in ("space.NAME.float", "trial.retries.code", "budget.trials", "execution.mode"):
         assert f"<code>{key}</code>" in text
+
+
+def test_support_is_what_there_is(site):
+    """
+    Every strategy, dialect and runner stands in the tables of what is supported.
+    """
+    text = (site / "support" / "index.html").read_text()
+
+    for name in (*STRATEGIES.entries, *RUNNERS.entries, *DIALECTS.entries):
+        assert re.search(rf"<t[dh][^>]*>(<a [^>]*>)?(<code>)?{name}<", text), name
 
 
 def test_python_is_documented_by_its_docstrings(site):
