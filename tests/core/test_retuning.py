@@ -187,6 +187,19 @@ def test_the_champion_is_that_of_its_time(begin, storage):
     assert champion_before(storage, "zero", asset=asset) is None
 
 
+def test_a_trial_that_was_run_again_is_promoted_again(begin, storage):
+    """
+    Of the promotions of one study the last counts; the same one twice is one.
+    """
+    study = begin("first", 1, [0.5])
+    for key, value in (("a", 1), ("b", 2), ("a", 3)):
+        promote(study, {"asset": "x://y", "mark": value}, key=key)
+    begin("own", 2)
+
+    assert champion_before(storage, "own", asset="x://y")["mark"] == 2
+    assert len(storage.promotions()) == 2
+
+
 def test_the_champion_takes_no_point_s_place(begin):
     """
     It is the first trial, and then all points follow, the first among them.

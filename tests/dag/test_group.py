@@ -226,6 +226,23 @@ def test_options_of_a_taskflow_task_are_the_trials_(dag):
     assert (retries.infrastructure, retries.code) == (3, 3)
 
 
+def test_a_function_takes_the_place_of_all_steps(dag):
+    """
+    What the blueprint's steps ask of Airflow is kept, and the trial is one task.
+    """
+    steps = [
+        {"name": "prepare", "command": "true", "once": True},
+        {"name": "train", "command": "true {x}", "queue": "fast"},
+        {"name": "judge", "command": "true {x}", "pool": "gpu"},
+    ]
+
+    search = tune({**TINY, "trial": {"steps": steps}}, trial=square)
+
+    trial = dag.get_task("tiny.round_00.trial")
+    assert (trial.queue, trial.pool) == ("fast", "gpu")
+    assert [step.command for step in search.report.blueprint.blueprint.trial.steps] == [""]
+
+
 RUN = """
 from datetime import timedelta
 

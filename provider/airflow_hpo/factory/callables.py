@@ -92,7 +92,8 @@ class Code:
         if problems := list(_problems(self, blueprint)):
             raise ValueError(f"{self.name}, the trial of {blueprint.name}: {'; '.join(problems)}")
         called = RunnerSpec(name="inline", options={"callable": f"python:{_plain(self.name)}"})
-        changes: dict[str, Any] = {"runner": called, "steps": blueprint.trial.steps[:1]}
+        # One task, which asks of Airflow what the blueprint's own steps would.
+        changes: dict[str, Any] = {"runner": called, "steps": (blueprint.trial.task,)}
         if self.retries is not None:
             changes["retries"] = Retries(infrastructure=self.retries, code=self.retries)
         return blueprint.model_copy(update={"trial": blueprint.trial.model_copy(update=changes)})

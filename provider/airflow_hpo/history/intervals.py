@@ -63,4 +63,5 @@ def champion_before(storage: Storage, study: str, *, asset: str) -> Mapping[str,
         and each["study"] != study
         and (own is None or each["at"] < own["at"])
     ]
-    return max(found, key=lambda each: each["at"], default=None)
+    # Of one run's promotions the last counts: a trial was run again since the others.
+    return max(reversed(found), key=lambda each: each["at"], default=None)

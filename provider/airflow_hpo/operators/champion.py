@@ -172,7 +172,8 @@ class PromoteOperator(StudyOperator):
                 "run": ti.run_id,
                 **self._approved(context),
             }
-            found = promote(study, data, key=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}")
+            key = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{best.number}/{best.values}"
+            found = promote(study, data, key=key)
         self._publish(context, found)
         self.log.info("%s is now trial %d of %s", self.asset, best.number, study.name)
         return found
