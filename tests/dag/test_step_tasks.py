@@ -14,10 +14,11 @@ import pytest
 pytest.importorskip("airflow")
 
 from airflow_hpo.blueprint import parse_blueprints
-from airflow_hpo.driver import StepRun, open_key
+from airflow_hpo.driver import StepRun, TrialRun, open_key
 from airflow_hpo.factory import build_dag
 from airflow_hpo.storage import open_storage
 from airflow_hpo.study import Study
+from airflow_hpo.testing.runners import until
 
 STEPS = [
     {"name": "load", "command": 'echo loaded >> "$HPO_SHARED_DIR/data"', "once": True},
@@ -257,3 +258,34 @@ class TestAttempts:
 
         assert told.state.value == "pruned"
         assert told.reason == "the study ended: enough"
+
+    def test_a_job_that_is_left_to_others_is_gone_on_with(self, document, tmp_path):
+        """
+        A step whose job somebody else follows is passed on once that has ended, also in a trial
+        whose first step another trial ran.
+        """
+        steps = [
+            {"name": "load", "command": "true", "once": True},
+            {"name": "train", "command": "sleep 0.5"},
+            {"name": "score", "command": """printf '{{"y": %s}}\\n' {x}"""},
+        ]
+        (blueprint,) = parse_blueprints(document("left", trial={"steps": steps}))
+        study = Study.open(open_storage(f"sqlite:///{tmp_path / 's.db'}"), "s", blueprint)
+        study.ask(2, key="k")
+
+        def part(number, key, *, leaves):
+            run = StepRun(study, number, step="train", key=key, artifacts=tmp_path, log=print)
+            return run, run.submit(lambda _: leaves)
+
+        part(0, "first", leaves=False)
+        run, told = part(1, "second", leaves=True)
+        assert (told, run.is_passed_on) == (None, False)
+
+        follower = TrialRun(study, 1, key="second", artifacts=tmp_path, log=print)
+        assert follower.take_up()
+        until(follower.poll)
+        assert follower.conclude() is None
+
+        run, told = part(1, "second", leaves=True)
+        assert (told, run.is_passed_on) == (None, True)
+        assert open_key(study, 1, step="score") == "second"

@@ -92,6 +92,8 @@ class TrialRun(JobRun):
         self._collector = self._new_collector(trial, folder)
         for step in self.study.blueprint.trial.steps:
             known = self._known.step(step.name)
+            if known is None and step.once:
+                continue  # another trial ran it
             if known is None:
                 return False
             if not known.ended:
