@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from airflow_hpo.driver import (
+    StepRun,
     TrialRun,
     artifacts_at,
     build_job,
@@ -360,3 +361,26 @@ def test_the_report_is_kept(aws, home, hpo, tmp_path):
         .get_object(Bucket=aws.bucket, Key=f"{tmp_path.name}/digits/summary.json")["Body"]
         .read()
     )
+
+
+def test_steps_on_different_machines_pass_files_on(home, artifacts, tmp_path):
+    """
+    What one step wrote is there for the next one, though that runs on another machine.
+    """
+    steps = [
+        {"name": "prepare", "command": 'echo {x} > "$HPO_OUTPUT_DIR/prepared"'},
+        {
+            "name": "train",
+            "command": """printf '{{"y": %s}}\\n' "$(cat "$HPO_OUTPUT_DIR/prepared")" """,
+        },
+    ]
+    study = study_of(tmp_path, "", trial={"steps": steps})
+    study.ask(1, key="k")
+    options = {"key": "a", "artifacts": artifacts, "log": lambda _: None}
+
+    passed_on = StepRun(study, 0, step="prepare", **options).submit(lambda _: False)
+    moved(home)
+    told = StepRun(study, 0, step="train", **options).submit(lambda _: False)
+
+    assert passed_on is None
+    assert told.values == (told.configuration["x"],)

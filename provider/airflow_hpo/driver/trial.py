@@ -183,6 +183,7 @@ class TrialRun(JobRun):
         """
         if self._stops_before(step):
             self.is_passed_on = True
+            self._store_files(trial)  # who goes on may be on another machine
             return End.ELSEWHERE
         steps, known = self.study.blueprint.trial.steps, self._known.step(step.name)
         index = [each.name for each in steps].index(step.name)
