@@ -22,7 +22,7 @@ from airflow_hpo.driver import (
     trial_folder,
 )
 from airflow_hpo.driver.stores import Store, store_of
-from airflow_hpo.errors import StorageError
+from airflow_hpo.errors import StorageError, TrialInvalidError
 from airflow_hpo.model.blueprint import Blueprint
 from airflow_hpo.model.trial import Suggestion, TrialState
 from airflow_hpo.storage.memory import MemoryStorage
@@ -341,6 +341,19 @@ def test_a_remote_trials_metrics_and_checkpoint_come_by_the_bucket(artifacts, aw
     assert (told.state, told.metrics) == (TrialState.COMPLETE, {"y": 0.25}), told.reason
     folder = trial_folder(artifacts, "kept", asked)
     assert (folder / "checkpoint" / "state").read_text() == "far"
+
+
+def test_a_file_of_metrics_that_nobody_would_see(aws, home, tmp_path):
+    """
+    It is said before the job starts where its files stay with it.
+    """
+    trial = {"runner": {"name": "aws_batch", "options": _batch(aws)}}
+    trial["metrics"] = {"format": "file", "options": {"path": "metrics.json"}}
+    study = study_of(tmp_path, "true", trial=trial)
+    suggest_round(study, 1, key="round")
+
+    with pytest.raises(TrialInvalidError, match="aws_batch need artifacts at an address"):
+        run(study, 0, tmp_path / "here")
 
 
 def _batch(aws):

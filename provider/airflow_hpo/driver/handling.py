@@ -14,6 +14,7 @@ from airflow_hpo.driver.job import build_job
 from airflow_hpo.driver.jobs import find_job, runner_spec
 from airflow_hpo.driver.memory import Memory, StepMemory, steps_of
 from airflow_hpo.driver.pursuit import Pursuit, Shown
+from airflow_hpo.driver.stores import store_of
 from airflow_hpo.driver.workspace import study_folder, trial_folder
 from airflow_hpo.errors import TrialError, TrialInvalidError
 from airflow_hpo.metrics import create_collector, judge
@@ -197,6 +198,8 @@ class JobRun(AttemptRun):
     def _note_end(self, step: Step, notes: Sequence[str]) -> None:
         if step is self.study.blueprint.trial.steps[-1]:
             return  # the trial's outcome tells it
+        if self._trial is not None:
+            self._store_files(self._trial)  # the next step may run on another machine
         known = self._known.step(step.name)
         if known is not None:
             self._known.keep_step(step.name, replace(known, ended=True, notes=tuple(notes)))
@@ -214,8 +217,21 @@ class JobRun(AttemptRun):
             ended=self._is_over,
         )
         if is_remote(spec):
+            self._refuse_lost_metrics(spec, folder)
             self._store_files(trial)  # its job may want what earlier steps made
         return job, spec
+
+    def _refuse_lost_metrics(self, spec: RunnerSpec, folder: Path) -> None:
+        """
+        Refuse a job whose file of metrics nobody here would ever see.
+        """
+        shared = getattr(create_runner(spec), "shares_folders", True)
+        if self.study.blueprint.trial.metrics.format != "file" or shared or store_of(folder):
+            return
+        raise TrialInvalidError(
+            f"metrics in a file of a job on {spec.name} need artifacts at an address, "
+            f"such as s3://bucket/studies, got the folder {self._artifacts}"
+        )
 
     def _end_older(self, trial: Trial) -> None:
         """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_hpo.model.job import JobState
 from airflow_hpo.model.trial import Failure
 from airflow_hpo.runners.files import Ending
-from airflow_hpo.runners.remote import GAVE_UP, Sight
+from airflow_hpo.runners.remote import LEFT, Sight
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +71,7 @@ def sight_of(
     if limit_s is not None and now - job.get("createdAt", now * 1000) / 1000 > limit_s:
         what = job.get("statusReason") or "the queue had no place for it"
         reason = f"the job did not start within {limit_s:g} s: {what}"
-        return Sight.ended(Ending(cause=GAVE_UP, reason=reason, failure=Failure.INFRASTRUCTURE))
+        return Sight.ended(Ending(cause=LEFT, reason=reason, failure=Failure.INFRASTRUCTURE))
     return Sight(JobState.PENDING)
 
 

@@ -6,13 +6,14 @@ Pure: no cluster is asked. Whoever asks one gets the same verdict, at any time.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.model.job import JobState
 from airflow_hpo.model.trial import Failure
 from airflow_hpo.runners.files import Ending
-from airflow_hpo.runners.remote import GAVE_UP, Sight
+from airflow_hpo.runners.remote import LEFT, Sight
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["sight_of", "trial_status"]
 
 Thing = dict[str, Any]
+
+# Phases of a pod that has ended.
+_OVER = frozenset({"Failed", "Succeeded"})
 
 # Seconds after which a pod that had to be gone is on a node that is lost.
 _LOST_S = 60.0
@@ -104,7 +108,7 @@ def _without_pod(job: Thing, *, now: float, limit_s: float) -> Sight:
     age = now - (_created(job) or now)
     if age > limit_s:
         why = f"no pod was made within {limit_s:g} s: see the Job's events for a quota or a webhook"
-        return Sight.ended(Ending(cause=GAVE_UP, reason=why, failure=Failure.INFRASTRUCTURE))
+        return Sight.ended(Ending(cause=LEFT, reason=why, failure=Failure.INFRASTRUCTURE))
     return Sight(JobState.PENDING)
 
 
@@ -114,7 +118,7 @@ def _pod_ended(pod: Thing, container: str, *, now: float) -> Ending | None:
     """
     status = pod.get("status") or {}
     done = trial_status(pod, container).get("state", {}).get("terminated")
-    if status.get("phase") not in {"Failed", "Succeeded"} and done is None:
+    if status.get("phase") not in _OVER and done is None:
         return _vanishing(pod, now=now)
     if status.get("reason") == "DeadlineExceeded":
         return Ending(cause="timeout")
@@ -124,7 +128,9 @@ def _pod_ended(pod: Thing, container: str, *, now: float) -> Ending | None:
     if done is None:
         what = status.get("reason") or "its pod failed without saying how"
         return _lost(str(what), status.get("message"))
-    return _exited(done)
+    ending = _exited(done)
+    # Containers beside the command's may run for ever.
+    return ending if status.get("phase") in _OVER else replace(ending, cause=LEFT)
 
 
 def _exited(done: Thing) -> Ending:
@@ -198,7 +204,7 @@ def _unscheduled(pod: Thing) -> str | None:
 
 
 def _gave_up(reason: str, failure: Failure) -> Sight:
-    return Sight.ended(Ending(cause=GAVE_UP, reason=reason, failure=failure))
+    return Sight.ended(Ending(cause=LEFT, reason=reason, failure=failure))
 
 
 def _lost(reason: str, message: object, *, code: int | None = None) -> Ending:

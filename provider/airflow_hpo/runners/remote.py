@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from airflow_hpo.model.job import Job, JobResult
     from airflow_hpo.runners.transcript import Pen
 
-__all__ = ["GAVE_UP", "AwayError", "RemoteHandle", "RemoteOptions", "RemoteRunner", "Sight"]
+__all__ = ["LEFT", "AwayError", "RemoteHandle", "RemoteOptions", "RemoteRunner", "Sight"]
 
-GAVE_UP = "gave up"
-"""Cause of an ending that the job itself does not know of yet: it still waits to start."""
+LEFT = "left"
+"""Cause of an ending after which something of the job is still there: it waits to start, or others
+of its containers run."""
 
 # How long a service may be out of reach before its jobs count as lost, in seconds.
 _PATIENCE_S = 300.0
@@ -395,7 +396,7 @@ class RemoteRunner:
         ending = job.ending()
         if ending is None:
             raise TrialFailedError(f"only a job that has ended has a result, got {job.key}")
-        if ending.cause == GAVE_UP:
+        if ending.cause == LEFT:
             self._stop_patiently(job)
         return verdict(ending, timeout_s=job.timeout_s, log=job.files.log)
 
