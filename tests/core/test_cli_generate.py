@@ -39,8 +39,8 @@ name: tiny
 objective: {metric: y, direction: maximize}
 space: {x: {float: [0, 1]}}
 strategy: bohb
-budget: {trials: 22}
-resource: {name: epochs, min: 0.5, max: 4.5}
+budget: {trials: 6000}
+resource: {name: epochs, min: 0.5, max: 1093.5}
 trial: {command: "echo {x} {epochs}"}
 """
 

@@ -22,6 +22,7 @@ from airflow_hpo.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from airflow_hpo.model.blueprint import Blueprint
+    from airflow_hpo.model.ladder import Bracket
     from airflow_hpo.plan import Plan
 
 __all__ = ["Origin", "dag_file", "origin_of"]
@@ -31,7 +32,8 @@ Origin = Literal["generated", "edited", "foreign"]
 # Airflow's default: no mapped task has more instances.
 _MOST_SLOTS = 1024
 
-# Where a docstring's lines are broken.
+# The longest line that formatters leave alone, and where a docstring's are broken.
+_LINE = 88
 _WIDTH = 86
 
 _BODY = "# hpo-generated: "
@@ -102,12 +104,33 @@ def _known(blueprint: Blueprint, plan: Plan, file: str) -> dict[str, Any]:
         "default_args": f'{{{default_args}"retries": {spec.retries}, **RETRIES}}',
         "rounds": plan.rounds,
         "width": max(2, len(str(len(plan.rounds) - 1))),
-        "brackets": plan.brackets,
+        "brackets": [_bracket(each) for each in plan.brackets],
         "staggered": bool(STRATEGIES.load(blueprint.strategy.name).learns_from_rungs)
         if plan.mode == "ladder"
         else False,
         "slots": _slots(plan),
     }
+
+
+def _bracket(bracket: Bracket) -> str:
+    """
+    Return a bracket as an entry of a mapping: on one line where that is not too long.
+    """
+    rungs = [f"({rung.trials}, {rung.resource})" for rung in bracket.rungs]
+    begin = f"    {_python(bracket.name)}: ("
+    line = f"{begin}{bracket.iteration}, {bracket.bracket}, [{', '.join(rungs)}]),"
+    if len(line) <= _LINE:
+        return line
+    return "\n".join(
+        [
+            begin,
+            *(f"        {number}," for number in (bracket.iteration, bracket.bracket)),
+            "        [",
+            *(f"            {rung}," for rung in rungs),
+            "        ],",
+            "    ),",
+        ]
+    )
 
 
 def _slots(plan: Plan) -> list[tuple[str, int, int]]:
