@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,18 @@ def _hpo(tmp_path, monkeypatch):
     monkeypatch.chdir(work)
     Path("digits.yaml").write_text(DIGITS)
     return CommandLine()
+
+
+@pytest.fixture(name="engine", scope="session")
+def _engine():
+    """
+    A container engine that nobody else uses.
+    """
+    from airflow_hpo.testing.podman import PodmanService, PodmanUnavailableError
+
+    with ExitStack() as stack:
+        try:
+            service = stack.enter_context(PodmanService())
+        except PodmanUnavailableError as error:
+            pytest.skip(str(error))
+        yield service

@@ -25,7 +25,7 @@ T = TypeVar("T")
 _LOCAL = "unix:///var/run/docker.sock"
 
 # Seconds that one answer may take; starting a container on a busy machine does.
-_ANSWER_S = 120
+_ANSWER_S = 60
 
 # What an engine says of trouble that may pass. Whatever else it refuses, it
 # would refuse again.

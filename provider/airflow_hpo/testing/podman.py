@@ -57,6 +57,8 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 compat_api_enforce_docker_hub = false
+lock_type = "file"
+tmp_dir = "{folder}/tmp"
 """
 
 # Runs the service until our end of the pipe closes, which it does too when we
@@ -124,7 +126,8 @@ class PodmanService:
             AssertionError: If it does not come up.
         """
         try:
-            (self.folder / "containers.conf").write_text(_SETTINGS, "utf-8")
+            settings = _SETTINGS.format(folder=self.folder)
+            (self.folder / "containers.conf").write_text(settings, "utf-8")
             # No test asks a registry: what is not here is nowhere.
             (self.folder / "registries.conf").write_text("unqualified-search-registries = []\n")
             self.add_image(IMAGE, self._busybox())
