@@ -62,6 +62,15 @@ class TestInit:
         assert blueprint.objectives[0].direction == "minimize"
         assert (blueprint.budget.trials, blueprint.execution.batch_size) == (7, 3)
 
+    def test_paths_are_choices(self, hpo):
+        """
+        What has commas is a choice, though dots stand in it.
+        """
+        hpo("init", "x.yaml", "--param", "data=../small,../large")
+
+        (data,) = load_blueprint("x.yaml").space.tunable
+        assert data.distribution.choices == ("../small", "../large")
+
     def test_several_objectives_and_a_resource(self, hpo):
         """
         Two metrics make a Pareto search, a resource an asynchronous halving.

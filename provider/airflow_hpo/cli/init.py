@@ -195,7 +195,7 @@ def _parameter(text: str) -> tuple[str, dict[str, Any]]:
     name, sign, values = (part.strip() for part in text.partition("="))
     if not sign or not name or not values:
         refuse(f"--param must be NAME=LOW..HIGH or NAME=A,B,C, got {text!r}")
-    found = _RANGE.fullmatch(values)
+    found = None if "," in values else _RANGE.fullmatch(values)
     if found is None:
         return name, {"choice": [_value(each.strip()) for each in values.split(",")]}
     low, high = _value(found["low"]), _value(found["high"])

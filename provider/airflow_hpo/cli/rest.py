@@ -82,6 +82,7 @@ class Airflow:
         self._password = password
         self._given = token or os.environ.get("HPO_AIRFLOW_TOKEN") or ""
         self._token = self._given
+        self._studies: dict[tuple[str, str], str] = {}
         # A proxy that is meant for the outside must not see what stays on this machine.
         proxies = [urllib.request.ProxyHandler({})] if parts.hostname in _LOCAL else []
         self._open = urllib.request.build_opener(*proxies).open
@@ -146,10 +147,12 @@ class Airflow:
         """
         query = urlencode({"dag_id": dag_id, "run_id": run_id})
         try:
-            studies = self._mapping("GET", f"/hpo/api/studies?{query}")["studies"]
-            if not studies:
-                return None
-            name = quote(studies[0]["name"], safe="")
+            if (dag_id, run_id) not in self._studies:
+                studies = self._mapping("GET", f"/hpo/api/studies?{query}")["studies"]
+                if not studies:
+                    return None
+                self._studies[dag_id, run_id] = studies[0]["name"]
+            name = quote(self._studies[dag_id, run_id], safe="")
             return self._mapping("GET", f"/hpo/api/study?study={name}")
         except RestError as error:
             if error.status in {HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN}:
