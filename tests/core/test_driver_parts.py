@@ -4,9 +4,11 @@ An attempt in parts: one process hands its job in, another looks at it, a third 
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
+from typing import ClassVar
 
 import pytest
 
@@ -18,7 +20,8 @@ from airflow_hpo.driver.workspace import claim_folder
 from airflow_hpo.model.blueprint import Blueprint
 from airflow_hpo.model.stop import Stop
 from airflow_hpo.model.trial import Failure, TrialState
-from airflow_hpo.runners import create_runner
+from airflow_hpo.runners import RUNNERS, create_runner
+from airflow_hpo.runners.subprocess import SubprocessRunner
 from airflow_hpo.storage import open_storage
 from airflow_hpo.study import Study
 
@@ -474,3 +477,41 @@ assert run.submit(lambda _: True) is None
             "second",
         ]
         assert not any(job.runs() for job in jobs_of(own.study(), own.trial(), own.files))
+
+    def test_services_are_asked_only_about_jobs_that_nobody_saw_end(self, bench, monkeypatch):
+        """
+        Of a thousand trials that ended well, none costs a question.
+        """
+        monkeypatch.setitem(RUNNERS.entries, "asked", f"{__name__}:Asked")
+        own = bench(make(WAITS, trial={"runner": {"name": "asked"}}))
+        own.go()
+        for number in (0, 1):
+            own.attempt(number=number).run()
+        own.attempt(number=1, key="try 2").give_up("lost")
+        Asked.questions.clear()
+
+        assert find_strays(own.study(), own.files) == ()
+        assert {number for number, _ in Asked.questions} == {1}
+
+
+class Asked(SubprocessRunner):
+    """
+    A runner that counts the questions about its jobs, which seem to run elsewhere.
+    """
+
+    is_remote = True
+    questions: ClassVar = []
+
+    def state(self, handle):
+        """
+        Note the question.
+        """
+        self.questions.append((int(json.loads(handle)["owner"].rpartition("/")[2]), "state"))
+        return super().state(handle)
+
+    def find(self, *, study, trial, workspace):
+        """
+        Note the question.
+        """
+        self.questions.append((trial, "find"))
+        return super().find(study=study, trial=trial, workspace=workspace)

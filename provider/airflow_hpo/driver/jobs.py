@@ -11,15 +11,17 @@ from airflow_hpo.driver.memory import steps_of
 from airflow_hpo.driver.workspace import trial_folder
 from airflow_hpo.errors import TrialError
 from airflow_hpo.model.job import JobState
-from airflow_hpo.runners import create_runner
+from airflow_hpo.model.trial import Failure
+from airflow_hpo.runners import create_runner, is_remote
 from airflow_hpo.runners.base import Searchable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from airflow_hpo.model.blueprint import Blueprint, RunnerSpec, Step
     from airflow_hpo.model.job import Job
+    from airflow_hpo.model.record import Attempt
     from airflow_hpo.model.trial import Trial
     from airflow_hpo.runners.base import Runner
     from airflow_hpo.study import Study
@@ -90,32 +92,58 @@ def find_job(runner: Runner, job: Job) -> str | None:
     return None
 
 
-def jobs_of(study: Study, trial: Trial, artifacts: Path) -> tuple[KnownJob, ...]:
+def jobs_of(
+    study: Study, trial: Trial, artifacts: Path, *, doubtful: bool = False
+) -> tuple[KnownJob, ...]:
     """
     Return the jobs of all attempts at *trial*: those on record, and those that runners find.
+
+    Args:
+        study: The study.
+
+        trial: The trial.
+
+        artifacts: Folder under which workspaces are.
+
+        doubtful:
+            Whether jobs that run elsewhere are left out where somebody saw
+            them end: asking a service about each of a thousand takes minutes.
     """
+    attempts = study.storage.attempts(study.name, trial.number)
+    unseen = [attempt for attempt in attempts if not doubtful or not _was_seen(attempt)]
+    jobs = [*_recorded(attempts, unseen), *_searched(study, trial, artifacts, remote=bool(unseen))]
     found: dict[tuple[int, str], KnownJob] = {}
-    for job in (*_recorded(study, trial), *_searched(study, trial, artifacts)):
+    for job in jobs:
         found.setdefault((job.attempt, job.step), job)
     return tuple(found.values())
 
 
-def _recorded(study: Study, trial: Trial) -> Iterator[KnownJob]:
-    for attempt in study.storage.attempts(study.name, trial.number):
+def _was_seen(attempt: Attempt) -> bool:
+    """
+    Return whether whoever told the outcome had seen the job end.
+    """
+    outcome = attempt.outcome
+    return outcome is not None and outcome.failure is not Failure.INFRASTRUCTURE
+
+
+def _recorded(attempts: Sequence[Attempt], unseen: Sequence[Attempt]) -> Iterator[KnownJob]:
+    for attempt in attempts:
         for name, known in steps_of(attempt).items():
             try:
+                if is_remote(known.runner) and attempt not in unseen:
+                    continue
                 runner = create_runner(known.runner)
             except _UNUSABLE:
                 continue
             yield KnownJob(runner, known.handle, attempt.attempt, name)
 
 
-def _searched(study: Study, trial: Trial, artifacts: Path) -> Iterator[KnownJob]:
+def _searched(study: Study, trial: Trial, artifacts: Path, *, remote: bool) -> Iterator[KnownJob]:
     workspace = str(trial_folder(artifacts, study.name, trial))
     for spec in runner_specs(study.blueprint):
         try:
             runner = create_runner(spec)
-            if not isinstance(runner, Searchable):
+            if not isinstance(runner, Searchable) or (is_remote(spec) and not remote):
                 continue
             found = runner.find(study=study.name, trial=trial.number, workspace=workspace)
         except _UNUSABLE:

@@ -95,7 +95,7 @@ def find_strays(study: Study, artifacts: Path, *, take_over: bool = False) -> tu
     found: list[Stray] = []
     for trial in study.record().trials:
         folder = trial_folder(artifacts, study.name, trial)
-        jobs = jobs_of(study, trial, artifacts)
+        jobs = jobs_of(study, trial, artifacts, doubtful=True)
         found += _orphans(trial, jobs)
         if trial.state is TrialState.RUNNING:
             found += _running(study, trial, folder, jobs, take_over=take_over)
