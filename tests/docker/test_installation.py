@@ -114,6 +114,20 @@ def test_images_come_from_nowhere_in_particular():
         assert not slash or not set(host) & set(".:"), image
 
 
+def test_the_image_is_of_the_airflow_that_is_tested():
+    """
+    Its version is the pinned one, and its extras are ours.
+    """
+    recipe = (DOCKER / "Dockerfile").read_text()
+    (version,) = re.findall(r"^ARG AIRFLOW_VERSION=(\S+)$", recipe, re.MULTILINE)
+    (extras,) = re.findall(r"^ARG EXTRAS=(\S+)$", recipe, re.MULTILINE)
+    project = (ROOT / "pyproject.toml").read_text()
+    section = project.split("[project.optional-dependencies]")[1].split("\n[")[0]
+
+    assert f"apache-airflow=={version} " in (ROOT / "constraints" / "py312.txt").read_text()
+    assert set(extras.split(",")) <= set(re.findall(r"^(\w+) = \[", section, re.MULTILINE))
+
+
 def test_what_goes_to_the_engine_is_what_the_image_is_made_of():
     """
     Everything that the Dockerfile copies is let through, and nothing else.

@@ -123,6 +123,8 @@ class DockerRunner(RemoteRunner):
                 self.cancel(other.text)
 
     def _look(self, job: RemoteHandle) -> Sight | None:
+        if not _container(job):
+            return None  # it is another runner's
         about = self._engine.inspect(_container(job))
         if about is None:
             return self._missing(job)
@@ -308,7 +310,9 @@ def _container(job: RemoteHandle) -> str:
 def _write(pen: Pen, start: int, data: bytes) -> None:
     """
     Write what of *data*, which begins at *start*, is not in the copy yet.
+
+    What lies behind a gap is left to the last reading, which begins at the beginning.
     """
     fresh = data[max(0, pen.size - start) :]
-    if fresh:
+    if fresh and start <= pen.size:
         pen.write(fresh, {})
