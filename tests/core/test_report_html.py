@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections import Counter
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from airflow_hpo.model.stop import Stop
 from airflow_hpo.model.trial import Failure, Measurement, Outcome, TrialState
 from airflow_hpo.report import report_on, study_html
 from airflow_hpo.report.figures import CHARTS, can_draw
+from airflow_hpo.storage import open_storage
 from airflow_hpo.storage.memory import MemoryStorage
 from airflow_hpo.study import Study
 
@@ -200,3 +202,45 @@ class TestPage:
         body = done.stdout.split("</style>", 1)[1]
         assert body.count('class="main-svg"') >= 7
         assert body.count("js-plotly-plot") >= 7
+
+
+class TestWhenItIsWritten:
+    """
+    However a study ends, there is a report of it.
+    """
+
+    BLUEPRINT = """
+hpo: 1
+name: ends
+study: ends
+objective: {metric: y, direction: minimize}
+space: {x: {float: [0, 1]}}
+strategy: {name: random, seed: 3}
+BUDGET
+trial:
+  command: |-
+    COMMAND
+  grace: 1s
+"""
+
+    @pytest.mark.parametrize(
+        ("budget", "command", "code", "expected"),
+        [
+            ("budget: {trials: 2}", """echo '{{"y": 1}}' {x}""", 0, "Best: trial 0"),
+            ("budget: {trials: 9, wall_clock: 1s}", "sleep 30 {x}", 1, "No trial is complete."),
+            ("budget: {trials: 2}", "echo broken {x} >&2; exit 3", 1, "exit code 3"),
+        ],
+        ids=["success", "timeout", "failure"],
+    )
+    def test_every_end(self, hpo, budget, command, code, expected):
+        """
+        Success, a time that is up, and failure are all told.
+        """
+        text = self.BLUEPRINT.replace("BUDGET", budget).replace("COMMAND", command)
+        Path("ends.yaml").write_text(text)
+        result = hpo("run", "ends.yaml", code=code)
+
+        report = Path(result.stdout.splitlines()[-1].removeprefix("report: "))
+        page = "".join(Page(report.read_text("utf-8")).text)
+        assert expected in page
+        assert Study.load(open_storage(), "ends").record().stop.reason in page
