@@ -92,13 +92,15 @@ export class TrialTable {
   }
 
   visible(column) {
+    if (column === "number") return true;
     return this.picked[column] ?? !HIDDEN.some((pattern) => pattern.test(column));
   }
 
   show() {
     const { columns, rows, found, total, offset } = this.last;
     const wanted = columns.map((column, place) => ({ column, place })).filter(({ column }) => this.visible(column) && !this.isEmpty(column));
-    fill(this.head, wanted.map(({ column }) => this.header(column)), h("th", { scope: "col" }, "Airflow"));
+    const [number, ...others] = wanted.map(({ column }) => this.header(column));
+    fill(this.head, number, h("th", { scope: "col" }, "Airflow"), others);
     fill(this.body, rows.map((row) => this.row(row, wanted)));
     const last = offset + rows.length;
     const share = found === total ? `of ${total}` : `of ${found} found in ${total}`;
@@ -146,7 +148,9 @@ export class TrialTable {
   }
 
   row(row, wanted) {
-    return h("tr", { "data-number": row.number }, wanted.map(({ column, place }) => this.cell(column, row.cells[place])), h("td", { class: "nowrap" }, this.links(row.task)));
+    const [number, ...others] = wanted.map(({ column, place }) => this.cell(column, row.cells[place]));
+    const links = h("td", { class: "nowrap" }, this.links(row.task));
+    return h("tr", { "data-number": row.number }, number, links, others);
   }
 
   cell(column, value) {
