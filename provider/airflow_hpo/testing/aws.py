@@ -22,6 +22,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partialmethod
 from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
 
 from airflow_hpo.testing.kubernetes_pods import Pod
 
@@ -59,13 +60,22 @@ _STOP_S = 1.0
 class FakeAws:
     """
     One region with two queues and a bucket, and the variables by which clients find it.
+
+    One at a time in a process.
+
+    Args:
+        engine:
+            Where a container engine is: moto then runs jobs in containers as it does
+            by itself, with their output at the end.
     """
 
     queue = "trials"
     bucket = "artifacts"
 
-    def __init__(self) -> None:
+    def __init__(self, *, engine: str | None = None) -> None:
         from moto.server import ThreadedMotoServer
+
+        self._engine = engine
 
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self._kept: dict[str, str | None] = {}
@@ -102,10 +112,14 @@ class FakeAws:
 
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._moto = (Job.run, Job.describe)
-        Job.run = _run_job  # type: ignore[assignment,method-assign]
+        if self._engine is None:
+            Job.run = _run_job  # type: ignore[assignment,method-assign]
         Job.describe = partialmethod(_described, self._moto[1])  # type: ignore[assignment,method-assign]
         self._server.start()
-        known = self.variables
+        # What it knows is this process's, not the server's.
+        with urlopen(Request(f"{self.url}/moto-api/reset", method="POST")):  # noqa: S310 - ours
+            pass
+        known = {**self.variables, **_containers(self._engine)}
         self._kept = {name: os.environ.get(name) for name in known}
         os.environ.update(known)
         self.client("s3").create_bucket(Bucket=self.bucket)
@@ -161,6 +175,10 @@ class FakeAws:
             batch.create_job_queue(
                 jobQueueName=queue, state="ENABLED", priority=1, computeEnvironmentOrder=order
             )
+
+
+def _containers(engine: str | None) -> dict[str, str]:
+    return {} if engine is None else {"DOCKER_HOST": engine, "MOTO_DOCKER_NETWORK_MODE": "host"}
 
 
 def _forget_addresses() -> None:
