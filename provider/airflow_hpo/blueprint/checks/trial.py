@@ -180,7 +180,8 @@ def _warn_of_unused(templates: list[CommandTemplate], draft: Draft, problems: Pr
         return
     for name, parameter in draft.parameters.items():
         shown = draft.placeholder.format(name=name)
-        for_all = f", or {{{ALL_PARAMETERS}}} for all" if not shown.startswith("{{") else ""
+        has_all = shown.startswith("{") and not shown.startswith("{{")
+        for_all = f", or {{{ALL_PARAMETERS}}} for all" if has_all else ""
         if not parameter.is_constant and name not in named:
             problems.warn(
                 ("space", name),

@@ -17,6 +17,7 @@ DIALECTS = Table(
         "clearml": "airflow_hpo.blueprint.dialects.clearml:ClearmlDialect",
         "polyaxon": "airflow_hpo.blueprint.dialects.polyaxon:PolyaxonDialect",
         "wandb": "airflow_hpo.blueprint.dialects.wandb:WandbDialect",
+        "katib": "airflow_hpo.blueprint.dialects.katib:KatibDialect",
     },
     group="airflow_hpo.dialects",
 )

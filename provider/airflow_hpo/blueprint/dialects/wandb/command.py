@@ -126,7 +126,7 @@ def _word(text: str) -> str:
 
     Example:
         >>> _word("a b"), _word("--data=${envvar:DATA}/$x")
-        ("'a b'", '"--data=${DATA}/\\\\$x"')
+        ("'a b'", '"--data=${DATA}/\\$x"')
     """
     parts = _VARIABLE.split(text)
     if len(parts) == 1:

@@ -1,0 +1,450 @@
+"""
+The template of a trial: the container of a Job, as a command of ours.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_hpo.blueprint.dialects.katib.keys import Word
+from airflow_hpo.blueprint.dialects.own import OWN
+from airflow_hpo.blueprint.problems import show
+from airflow_hpo.blueprint.records import ListOf
+from airflow_hpo.blueprint.shapes import BROKEN, Number, Whole
+from airflow_hpo.model.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from airflow_hpo.blueprint.dialects.katib.space import Found
+    from airflow_hpo.blueprint.document import Path
+    from airflow_hpo.blueprint.problems import Problems
+
+__all__ = ["TEMPLATE", "Container", "Writer", "command_of", "read_container", "read_references"]
+
+TEMPLATE = ("spec", "trialTemplate")
+_JOB = (*TEMPLATE, "trialSpec")
+_POD = (*_JOB, "spec", "template", "spec")
+
+_SHELLS = ("sh", "bash", "zsh", "dash", "ash")
+_SHELL_WORDS = 3
+_GPU = "nvidia.com/gpu"
+
+# What is replaced in a word: a parameter, a variable of the container, what is escaped.
+_REPLACED = re.compile(r"\$\{trialParameters\.([^{}]+)\}|\$\(([A-Za-z_]\w*)\)|\$\$\(", re.ASCII)
+_PLAIN = re.compile(r"[\w@%+=:,./-]*", re.ASCII)
+
+# The one word about a trial that there is here as well.
+_TRIAL_NAME = "${trialSpec.Name}"
+_OUR_NAME = "${HPO_STUDY}-${HPO_TRIAL}"
+
+_SAID = frozenset({"name", "image", "command", "args", "env", "workingDir", "resources"})
+
+
+@dataclass
+class Container:
+    """
+    What a Job says of a trial.
+
+    Args:
+        path: Where the container stands.
+
+        words: Of its command and arguments.
+
+        environment: Its variables.
+
+        settings: Other parts of the model: ``timeout_s``, ``retries``, ``gpus``.
+
+        image: What it runs in.
+
+        pod: The pod's template, without the command.
+
+        name: The container's.
+    """
+
+    path: Path
+    words: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    image: str | None = None
+    pod: dict[str, Any] = field(default_factory=dict)
+    name: str | None = None
+
+
+def read_references(
+    template: Mapping[str, Any], found: Found, problems: Problems
+) -> tuple[dict[str, str], dict[str, Path]]:
+    """
+    Return the parameter that each name of the template stands for, and where it says so.
+    """
+    names: dict[str, str] = {}
+    places: dict[str, Path] = {}
+    for index, item in enumerate(template.get("trialParameters", ())):
+        path = (*TEMPLATE, "trialParameters", index)
+        if item is BROKEN:
+            continue
+        name, reference = item["name"], item["reference"]
+        if name in names:
+            problems.error((*path, "name"), f"names must be unique, got {name} again")
+        if reference.startswith("${trialSpec.") and reference != _TRIAL_NAME:
+            message = f"must be a parameter or {_TRIAL_NAME}, got {show(reference)}"
+            problems.error((*path, "reference"), message)
+            reference = _TRIAL_NAME
+        elif reference != _TRIAL_NAME and reference not in found.broken | found.given.keys():
+            message = f"must be the name of a parameter, got {show(reference)}"
+            hint = did_you_mean(reference, found.given)
+            problems.error((*path, "reference"), message, hint=hint)
+            found.broken.add(reference)
+        names[name], places[name] = reference, path
+    return names, places
+
+
+def read_container(
+    template: Mapping[str, Any], problems: Problems, *, needed: bool, in_pod: bool
+) -> Container | None:
+    """
+    Return the container that is the trial, or note why there is none.
+
+    Args:
+        template: The section of the file.
+
+        problems: Gets what is wrong.
+
+        needed: Whether the command is to be found there.
+
+        in_pod: Whether it is run in its own image and pod.
+    """
+    job = _job(template, problems, needed=needed)
+    if job is None:
+        return None
+    spec = _mapping(job, "spec", _JOB, problems)
+    pod_template = _mapping(spec, "template", (*_JOB, "spec"), problems)
+    pod = _mapping(pod_template, "spec", (*_JOB, "spec", "template"), problems)
+    if spec is None or pod_template is None or pod is None:
+        return None
+    place = _chosen(pod, template, problems)
+    if place is None:
+        return None
+    given = pod["containers"][place]
+    found = Container((*_POD, "containers", place), name=given.get("name"))
+    _read(given, found, problems, needed=needed)
+    _read_job(spec, found, problems)
+    found.pod = _without_command(pod_template, place, found)
+    if not in_pod:
+        _say_what_is_of_the_cluster(pod, place, found, problems)
+    return found
+
+
+def _job(template: Mapping[str, Any], problems: Problems, *, needed: bool) -> Any:  # noqa: ANN401
+    """
+    Return the Job; `None` where there is none that can be read.
+    """
+    if "trialSpec" not in template:
+        if needed:
+            path = (*TEMPLATE, "configMap") if "configMap" in template else TEMPLATE
+            hint = f"write trialSpec, or {OWN}: {{command: ...}}"
+            problems.error(path, "trialSpec must be given: what a trial runs", hint=hint)
+        return None
+    job = template["trialSpec"]
+    if not isinstance(job, dict):
+        problems.error(_JOB, f"must be a mapping, got {show(job)}")
+        return None
+    kind = job.get("apiVersion"), job.get("kind")
+    if kind == ("batch/v1", "Job"):
+        return job
+    if not needed:
+        problems.warn(_JOB, f"has no effect: {OWN} has the command", at_key=True)
+        return None
+    got = f"apiVersion={show(kind[0])}, kind={show(kind[1])}"
+    hint = f"write {OWN}: {{command: ...}} beside it, what one trial runs"
+    problems.error(_JOB, f"must be a Job of batch/v1, got {got}", hint=hint, at_key=True)
+    return None
+
+
+def _mapping(data: Any, key: str, path: Path, problems: Problems) -> Any:  # noqa: ANN401
+    """
+    Return the mapping under *key*, or note that there is none.
+    """
+    if data is None:
+        return None
+    found = data.get(key)
+    if isinstance(found, dict):
+        return found
+    if key in data:
+        problems.error((*path, key), f"must be a mapping, got {show(found)}")
+    else:
+        problems.error(path, f"{key} must be given", at_key=True)
+    return None
+
+
+def _chosen(pod: Mapping[str, Any], template: Mapping[str, Any], problems: Problems) -> int | None:
+    """
+    Return the place of the primary container, or note that there is none.
+    """
+    given = pod.get("containers")
+    path = (*_POD, "containers")
+    if not isinstance(given, list) or not given or not all(isinstance(it, dict) for it in given):
+        got = show(given) if "containers" in pod else "none"
+        problems.error(path, f"must be a list of containers, got {got}", at_key=True)
+        return None
+    wanted = template.get("primaryContainerName")
+    names = [each.get("name") for each in given]
+    if wanted is None and len(given) == 1:
+        return 0
+    if wanted in names:
+        return names.index(wanted)
+    message = f"must be the name of a container, got {show(wanted)}"
+    hint = f"names are {', '.join(map(str, names))}"
+    problems.error((*TEMPLATE, "primaryContainerName"), message, hint=hint)
+    return None
+
+
+def _read(given: Mapping[str, Any], found: Container, problems: Problems, *, needed: bool) -> None:
+    for key in ("command", "args"):
+        words = given.get(key)
+        if words is not None:
+            read = ListOf(Word()).read(words, (*found.path, key), problems)
+            found.words += [] if read is BROKEN or BROKEN in read else read
+    if needed and not given.get("command") and not problems.touches((*found.path, "command")):
+        message = "command must be given: the image's own is not known here"
+        hint = "write command: [python, train.py]"
+        problems.error(found.path, message, hint=hint, at_key=True)
+    image = given.get("image")
+    found.image = image if isinstance(image, str) and image else None
+    _read_variables(given.get("env"), found, problems)
+    _read_devices(given.get("resources"), found, problems)
+
+
+def _read_variables(given: Any, found: Container, problems: Problems) -> None:  # noqa: ANN401
+    path = (*found.path, "env")
+    if given is not None and not isinstance(given, list):
+        problems.error(path, f"must be a list of variables, got {show(given)}")
+        return
+    for index, item in enumerate(given or ()):
+        name = item.get("name") if isinstance(item, dict) else None
+        if not isinstance(name, str) or re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) is None:
+            problems.error((*path, index), "name must be the name of a variable", at_key=True)
+        elif "valueFrom" in item:
+            message = "has no effect: it is a cluster's"
+            hint = f"write {OWN}: {{environment: {{{name}: ...}}}}"
+            problems.warn((*path, index, "valueFrom"), message, hint=hint, at_key=True)
+        else:
+            value = Word().read(item.get("value", ""), (*path, index, "value"), problems)
+            found.environment |= {} if value is BROKEN else {name: value}
+
+
+def _read_devices(given: Any, found: Container, problems: Problems) -> None:  # noqa: ANN401
+    """
+    Read how many GPUs are asked for; what else is asked for is a cluster's.
+    """
+    if not isinstance(given, dict):
+        return
+    for part in ("limits", "requests"):
+        asked = given.get(part)
+        if isinstance(asked, dict) and _GPU in asked:
+            text = asked[_GPU]
+            count = int(text) if isinstance(text, str) and text.isdecimal() else text
+            read = Number(least=0).read(count, (*found.path, "resources", part, _GPU), problems)
+            if read is not BROKEN:
+                found.settings["gpus"] = read
+            return
+
+
+def _read_job(spec: Mapping[str, Any], found: Container, problems: Problems) -> None:
+    path = (*_JOB, "spec")
+    for key, ours, least in (
+        ("backoffLimit", "retries", 0),
+        ("activeDeadlineSeconds", "timeout_s", 1),
+    ):
+        if spec.get(key) is not None:
+            read = Whole(least=least).read(spec[key], (*path, key), problems)
+            if read is not BROKEN:
+                found.settings[ours] = read
+    for key in spec:
+        if key not in {"template", "backoffLimit", "activeDeadlineSeconds"}:
+            message = "has no effect: a trial is one run of the command"
+            problems.warn((*path, key), message, at_key=True)
+
+
+def _without_command(template: Mapping[str, Any], place: int, found: Container) -> dict[str, Any]:
+    """
+    Return the pod's template, whose container gets command and variables from us.
+    """
+    spec = dict(template["spec"])
+    container = dict(spec["containers"][place])
+    for key in ("command", "args"):
+        container.pop(key, None)
+    if isinstance(container.get("env"), list):
+        container["env"] = [it for it in container["env"] if not _is_given(it, found)]
+    containers = list(spec["containers"])
+    containers[place] = container
+    spec["containers"] = containers
+    metadata = template.get("metadata")
+    return {**({"metadata": metadata} if metadata else {}), "spec": spec}
+
+
+def _is_given(variable: Any, found: Container) -> bool:  # noqa: ANN401
+    """
+    Return whether a variable of the container comes from us.
+    """
+    return isinstance(variable, dict) and variable.get("name") in list(found.environment)
+
+
+def _say_what_is_of_the_cluster(
+    pod: Mapping[str, Any], place: int, found: Container, problems: Problems
+) -> None:
+    """
+    Warn of all that a pod has, and a command on a worker has not.
+    """
+    here = "has no effect: the command runs where the worker runs"
+    hint = f"write {OWN}: {{runner: kubernetes}} to run it in a pod"
+    if found.image is not None:
+        problems.warn((*found.path, "image"), here, hint=hint, at_key=True)
+    for key in pod:
+        if key not in {"containers", "restartPolicy"}:
+            problems.warn((*_POD, key), here, at_key=True)
+    for index, container in enumerate(pod["containers"]):
+        if index != place:
+            message = "has no effect: it is not the primary container"
+            problems.warn((*_POD, "containers", index), message)
+            continue
+        for key in container:
+            if key not in _SAID or key == "workingDir":
+                problems.warn((*found.path, key), here, at_key=True)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """
+    Writes words of the template in a language of ours.
+
+    Args:
+        found: All parameters.
+
+        references: What the template calls them.
+
+        places: Where those stand.
+
+        variables: Names of the container's variables.
+    """
+
+    found: Found
+    references: Mapping[str, str]
+    places: Mapping[str, Path]
+    variables: frozenset[str]
+
+    @property
+    def language(self) -> str:
+        """
+        The template's language: Jinja where rounded numbers are to be whole.
+        """
+        return "jinja" if self.found.whole else "braces"
+
+    def script(self, text: str) -> str:
+        """
+        Return a line of a shell, in which parameters are filled in.
+        """
+        parts = list(self._parts(text))
+        return "".join(value if is_ours else self._literal(value) for value, is_ours in parts)
+
+    def word(self, text: str) -> str:
+        """
+        Return one word, whatever it holds.
+        """
+        parts = list(self._parts(text))
+        own = "".join(value for value, is_ours in parts if not is_ours)
+        if not any(is_ours for _, is_ours in parts):
+            return self._literal(shlex.quote(own))
+        if _PLAIN.fullmatch(own) and not any(value.startswith("$") for value, _ in parts):
+            return "".join(value for value, _ in parts)
+        return f'"{"".join(self._quoted(*part) for part in parts)}"'
+
+    def quoted(self, text: str) -> str:
+        """
+        Return *text* in double quotes.
+        """
+        return f'"{"".join(self._quoted(*part) for part in self._parts(text))}"'
+
+    def _quoted(self, value: str, is_ours: bool) -> str:  # noqa: FBT001 - a part as it comes
+        return value if is_ours else self._literal(re.sub(r'([\\$`"])', r"\\\1", value))
+
+    def _parts(self, text: str) -> list[tuple[str, bool]]:
+        """
+        Return the pieces of *text*, and whether each is something that we fill in.
+        """
+        parts, last = [], 0
+        for match in _REPLACED.finditer(text):
+            piece = self._piece(match)
+            parts += [(text[last : match.start()], False), piece]
+            last = match.end()
+        return [part for part in (*parts, (text[last:], False)) if part[0]]
+
+    def _piece(self, match: re.Match[str]) -> tuple[str, bool]:
+        name, variable = match.groups()
+        if name is not None:
+            return self._value(self.references.get(name, name)), True
+        if variable is None:
+            return "$(", False
+        if variable in self.variables:
+            return self._literal(f"${{{variable}}}"), True
+        return match[0], False
+
+    def _value(self, name: str) -> str:
+        if name == _TRIAL_NAME:
+            return self._literal(_OUR_NAME)
+        if self.language == "braces":
+            return f"{{{name}}}"
+        return f"{{{{ params[{name!r}]{' | int' if name in self.found.whole else ''} }}}}"
+
+    def _literal(self, text: str) -> str:
+        if self.language == "jinja":
+            return re.sub(r"\{(?=[{%#])", "{{ '{' }}", text)
+        return text.replace("{", "{{").replace("}", "}}")
+
+
+def command_of(container: Container, writer: Writer, problems: Problems) -> str | None:
+    """
+    Return the trial's command, or note why there is none.
+    """
+    texts = [*container.words, *container.environment.values()]
+    named = {match[1] for text in texts for match in _REPLACED.finditer(text) if match[1]}
+    for name in sorted(named - writer.references.keys()):
+        message = f"must name trialParameters, got ${{trialParameters.{name}}}"
+        hint = did_you_mean(name, writer.references)
+        problems.error((*container.path, "command"), message, hint=hint)
+    for name, path in writer.places.items():
+        if name not in named:
+            message = f"is not in the template: ${{trialParameters.{name}}} stands nowhere"
+            problems.warn(path, message)
+    if not container.words or named - writer.references.keys():
+        return None
+    exports = [
+        f"export {name}={writer.quoted(text)}\n"
+        for name, text in container.environment.items()
+        if _REPLACED.search(text)
+    ]
+    return "".join([*exports, _line(container, writer, problems)])
+
+
+def _line(container: Container, writer: Writer, problems: Problems) -> str:
+    script = _script(container.words)
+    if script is None:
+        return " ".join(map(writer.word, container.words))
+    shell = container.words[0].rpartition("/")[2]
+    if shell != "sh":
+        message = f"is run by /bin/sh, not by {shell}"
+        problems.warn((*container.path, "command"), message)
+    return writer.script(script)
+
+
+def _script(words: Sequence[str]) -> str | None:
+    """
+    Return the script of ``[sh, -c, script]``.
+    """
+    if len(words) < _SHELL_WORDS or words[0].rpartition("/")[2] not in _SHELLS:
+        return None
+    flags = words[1:-1]
+    is_script = all(re.fullmatch(r"-[a-z]+", flag) for flag in flags) and flags[-1].endswith("c")
+    return words[-1] if is_script else None
