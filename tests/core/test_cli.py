@@ -47,7 +47,7 @@ class TestProgram:
     COMMANDS = (
         *("check", "schema", "plan", "convert", "suggest", "run"),
         *("stop", "status", "top", "compare", "export", "report", "repair", "import", "init"),
-        *("trigger", "watch"),
+        *("generate", "trigger", "watch"),
     )
     OF_A_STUDY = frozenset({"stop", "status", "top", "compare", "export", "report", "repair"})
 

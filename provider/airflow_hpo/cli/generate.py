@@ -43,9 +43,7 @@ def register(app: typer.Typer) -> None:
     """
     Add the command to *app*.
     """
-    app.command("generate", epilog="Example: hpo generate blueprints/digits.yaml -o dags/")(
-        _generate
-    )
+    app.command("generate", epilog="Example: hpo generate digits.yaml -o dags/")(_generate)
 
 
 def _generate(
