@@ -14,14 +14,20 @@ import pytest
 pytest.importorskip("airflow")
 
 from airflow_hpo.blueprint import parse_blueprints
-from airflow_hpo.driver import StepRun, TrialRun, open_key
+from airflow_hpo.driver import StepRun, TrialRun, default_artifacts, open_key, study_folder
 from airflow_hpo.factory import build_dag
+from airflow_hpo.operators.step import OnceOperator
 from airflow_hpo.storage import open_storage
 from airflow_hpo.study import Study
 from airflow_hpo.testing.runners import until
 
 STEPS = [
-    {"name": "load", "command": 'echo loaded >> "$HPO_SHARED_DIR/data"', "once": True},
+    {
+        "name": "load",
+        "command": 'echo loaded >> "$HPO_SHARED_DIR/data"',
+        "once": True,
+        "queue": "cpu",
+    },
     {"name": "prepare", "command": 'echo {x} >> "$HPO_OUTPUT_DIR/prepared"'},
     {
         "name": "train",
@@ -94,6 +100,11 @@ def test_each_step_has_a_task_and_a_place_of_its_own(document):
     }
     assert dag.get_task("round_00.evaluate").trial_task_id == "round_00.trial.score"
     assert dag.get_task("round_00.evaluate").upstream_task_ids == {"round_00.trial.score"}
+    once = [task for task in dag.tasks if isinstance(task, OnceOperator)]
+    assert [task.task_id for task in once] == ["round_00.once_load"]
+    assert once[0].queue == "cpu"
+    assert once[0].upstream_task_ids == {"round_00.suggest"}
+    assert once[0].downstream_task_ids == {"round_00.trial.prepare"}
 
 
 def test_rungs_place_every_step(document):
@@ -137,6 +148,9 @@ def test_steps_hand_over_files_and_run_once_where_that_is_said(load, document):
         (trial.configuration["x"],) for trial in record.trials
     ]
     assert {trial.attempt for trial in record.trials} == {1}
+    assert tasks["round_00.once_load", -1] == "success"
+    (data,) = study_folder(default_artifacts(), study.name).glob("shared/data")
+    assert data.read_text() == "loaded\n"
 
 
 def test_a_step_is_tried_again_without_those_before_it(load, document, tmp_path):
@@ -184,6 +198,40 @@ def test_a_step_that_fails_for_good_ends_its_trial_alone(load, document):
     assert tasks["round_00.trial.train", 1] == "upstream_failed"
     assert tasks["round_00.trial.score", 1] == "upstream_failed"
     assert tasks["round_00.trial.score", 0] == "success"
+
+
+def test_one_step_behind_one_that_runs_once(load, document):
+    """
+    The trials' task keeps its name, and goes on with the attempt that the first task began.
+    """
+    train = """printf '{{"y": %s}}\\n' {x}"""
+    steps = [STEPS[0], {"name": "train", "command": train}]
+
+    state, tasks, study = run(load(document("two", trial={"steps": steps})))
+
+    trials = study.record().trials
+    assert state == "success"
+    assert tasks["round_00.once_load", -1] == tasks["round_00.trial", 1] == "success"
+    assert [trial.state.value for trial in trials] == ["complete"] * 5
+    assert {trial.attempt for trial in trials} == {1}
+
+
+def test_nothing_runs_behind_a_step_for_all_that_fails(load, document):
+    """
+    The trials that wait for it are failed, not lost, and the study's report says so.
+    """
+    steps = [{**STEPS[0], "command": "exit 3"}, {"name": "train", "command": "true {x}"}]
+    text = document(
+        "broken",
+        budget={"trials": 2},
+        trial={"steps": steps, "retries": {"infrastructure": 0}},
+    )
+
+    _, tasks, study = run(load(text))
+
+    assert tasks["round_00.once_load", -1] == "failed"
+    assert {trial.state.value for trial in study.record().trials} == {"failed"}
+    assert study.record().trials[0].exit_code == 3
 
 
 class TestAttempts:

@@ -19,6 +19,7 @@ from airflow_hpo.driver.function import FunctionRun, TooLongError, TrialEnded, d
 from airflow_hpo.driver.job import build_job, trial_label
 from airflow_hpo.driver.jobs import runner_specs
 from airflow_hpo.driver.memory import own_key
+from airflow_hpo.driver.once import has_run
 from airflow_hpo.driver.rounds import RoundResult, evaluate_round, suggest_round
 from airflow_hpo.driver.steps import StepRun, failures_of, open_key
 from airflow_hpo.driver.stores import keep, location
@@ -50,6 +51,7 @@ __all__ = [
     "evaluate_round",
     "failures_of",
     "find_strays",
+    "has_run",
     "judge_champion",
     "keep",
     "location",

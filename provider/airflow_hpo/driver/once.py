@@ -9,7 +9,7 @@ import json
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from airflow_hpo.driver.workspace import safe_name
+from airflow_hpo.driver.workspace import safe_name, study_folder
 from airflow_hpo.report import write_text
 
 if TYPE_CHECKING:
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import IO
 
-__all__ = ["Turn"]
+    from airflow_hpo.model.blueprint import Step
+    from airflow_hpo.study import Study
+
+__all__ = ["Turn", "has_run", "turn_of"]
 
 
 class Turn:
@@ -96,3 +99,19 @@ class Turn:
         """
         text = json.dumps({"mark": self._mark, "trial": trial})
         write_text(self._folder / f"{self._step}.json", f"{text}\n")
+
+
+def turn_of(study: Study, step: Step, artifacts: Path) -> Turn:
+    """
+    Return the turn to run *step* for all trials of *study*.
+    """
+    mark = f"{study.record().created}\n{step.command}"
+    return Turn(study_folder(artifacts, study.name), step.name, mark)
+
+
+def has_run(study: Study, step: str, artifacts: Path) -> bool:
+    """
+    Return whether *step* has run for all trials of *study*.
+    """
+    own = next(each for each in study.blueprint.trial.steps if each.name == step)
+    return turn_of(study, own, artifacts).is_done

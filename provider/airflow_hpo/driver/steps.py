@@ -98,10 +98,14 @@ def open_key(study: Study, number: int, *, step: str) -> str | None:
     Return the key of the attempt that waits for *step*; `None` if there is none.
     """
     attempts = study.storage.attempts(study.name, number)
-    names = [each.name for each in study.blueprint.trial.steps]
     if not attempts or attempts[-1].outcome is not None:
         return None
-    known, before = steps_of(attempts[-1]), names[: names.index(step)]
+    known, steps = steps_of(attempts[-1]), study.blueprint.trial.steps
+    names = [each.name for each in steps]
+    # Another trial may have run a step that is run once.
+    before = [
+        each.name for each in steps[: names.index(step)] if each.name in known or not each.once
+    ]
     last = known.get(before[-1]) if before else None
     return attempts[-1].key if last is not None and last.ended and step not in known else None
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.driver.handling import End, JobRun
 from airflow_hpo.driver.memory import CallOff
-from airflow_hpo.driver.once import Turn
+from airflow_hpo.driver.once import turn_of
 from airflow_hpo.driver.pursuit import WAIT_S, Pursuit
 from airflow_hpo.driver.reuse import take_over
 from airflow_hpo.driver.workspace import Follower, study_folder, trial_folder
@@ -216,9 +216,7 @@ class TrialRun(JobRun):
         """
         Run *step* unless another trial did; wait for one that does just now.
         """
-        shared = study_folder(self._artifacts, self.study.name)
-        mark = f"{self.study.record().created}\n{step.command}"
-        with Turn(shared, step.name, mark) as turn:
+        with turn_of(self.study, step, self._artifacts) as turn:
             while not turn.take():
                 if self._is_over() and self._called_off is not None:
                     return self._ended_early(self._called_off)

@@ -26,15 +26,13 @@ from airflow_hpo.operators.slots import (
     SettleOperator,
     SlotOperator,
 )
-from airflow_hpo.operators.step import StepOperator
+from airflow_hpo.operators.step import OnceOperator, StepOperator
 from airflow_hpo.operators.suggest import SuggestOperator
 from airflow_hpo.operators.trial import MAP_INDEX_TEMPLATE, TrialOperator
 from airflow_hpo.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from airflow.sdk import XComArg
 
     from airflow_hpo.model.blueprint import Blueprint, Step
     from airflow_hpo.model.ladder import Bracket
@@ -210,34 +208,47 @@ def trial_names(site: Site) -> tuple[str, ...]:
     return tuple(f"{_TRIAL}.{step.name}" for step in steps) if len(steps) > 1 else (_TRIAL,)
 
 
-def lay_trials(site: Site, suggested: XComArg, resource: float | None = None) -> Any:  # noqa: ANN401
+def lay_trials(site: Site, suggested: Any, resource: float | None = None) -> Any:  # noqa: ANN401
     """
     Lay out the trials of a round: a mapped task, or a mapped group with a task a step.
+
+    In front of the first ones stand the steps that run once for all.
     """
-    steps, shared = site.blueprint.trial.own_steps, site.shared
-    if len(steps) == 1:
-        options = _trial_options(site, resource)
-        trial = TrialOperator.partial(
-            task_id=_TRIAL, map_index_template=MAP_INDEX_TEMPLATE, **options, **shared
-        )
-        return trial.expand(trial=suggested)
+    trial = site.blueprint.trial
+    steps = [_step_options(site, resource, step=step) for step in trial.own_steps]
+    if len(steps) > 1:
 
-    @task_group(group_id=_TRIAL)
-    def each(trial: Any) -> None:  # noqa: ANN401 - an element of what was suggested
-        tasks = [
-            StepOperator(
-                task_id=step.name,
-                step=step.name,
-                trial=trial,
-                map_index_template=MAP_INDEX_TEMPLATE,
-                **_trial_options(site, resource, step=step),
-                **shared,
+        @task_group(group_id=_TRIAL)
+        def each(trial: Any) -> None:  # noqa: ANN401 - an element of what was suggested
+            tasks = [StepOperator(task_id=own["step"], trial=trial, **own) for own in steps]
+            chain(*tasks)
+
+        trials = each.expand(trial=suggested)
+    elif len(trial.steps) > 1:
+        trials = StepOperator.partial(task_id=_TRIAL, **steps[0]).expand(trial=suggested)
+    else:
+        del steps[0]["step"]
+        trials = TrialOperator.partial(task_id=_TRIAL, **steps[0]).expand(trial=suggested)
+    if getattr(suggested.operator, "round", None) == 0:
+        once = [
+            OnceOperator(
+                task_id=f"once_{step.name}",
+                trial=suggested,
+                **_step_options(site, resource, step=step),
             )
-            for step in steps
+            for step in trial.steps
+            if step.once
         ]
-        chain(*tasks)
+        chain(*once, trials)
+    return trials
 
-    return each.expand(trial=suggested)
+
+def _step_options(site: Site, resource: float | None, *, step: Step) -> dict[str, Any]:
+    """
+    Return all options of the task that runs *step* of a trial.
+    """
+    options = {**_trial_options(site, resource, step=step), **site.shared}
+    return {"step": step.name, "map_index_template": MAP_INDEX_TEMPLATE, **options}
 
 
 def _trial_options(

@@ -7,11 +7,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_hpo.driver import StepRun, failures_of, open_key
+from airflow_hpo.driver import StepRun, failures_of, has_run, open_key
+from airflow_hpo.hooks.compat import AirflowSkipException
 from airflow_hpo.operators.trial import TrialOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from airflow.sdk import Context
 
     from airflow_hpo.driver import TrialRun
     from airflow_hpo.model.blueprint import Retries
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_hpo.operators.base import BlueprintLike
     from airflow_hpo.study import Study
 
-__all__ = ["StepOperator"]
+__all__ = ["OnceOperator", "StepOperator"]
 
 
 class StepOperator(TrialOperator):
@@ -69,3 +72,38 @@ class StepOperator(TrialOperator):
         trial = study.blueprint.trial
         own = next(each for each in trial.steps if each.name == self.step)
         return own.retries or trial.retries, failures_of(study, number, step=self.step)
+
+
+class OnceOperator(StepOperator):
+    """
+    Run a step that is run once for all trials of a study.
+
+    **How it works.** The first trial of the round runs it, as the first part of its
+    attempt; where it has run before, with this very command, nothing is done.
+
+    **What it does not do.** It is not the only one that may run it: a trial that
+    finds it undone, as where another machine has no part in the folder, does so.
+
+    **Known limitation.** See `StepOperator`.
+
+    Args:
+        blueprint: What to run and where, as plain data.
+
+        trial: `SuggestOperator`'s whole answer.
+
+        kwargs: See `StepOperator`.
+    """
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """
+        Return which trial ran it, if one did.
+        """
+        suggested: Any = self.trial
+        if not suggested:
+            raise AirflowSkipException("there are no trials")
+        self.trial = suggested[0]
+        with self.opened() as study:
+            if has_run(study, self.step, self.hook.artifacts()):
+                self.log.info("step %s has run already, once for the whole study", self.step)
+                return {"number": None, "state": None, "values": None}
+        return super().execute(context)

@@ -77,11 +77,19 @@ def _ladder(blueprint: Blueprint) -> Plan:
         trials=trials,
         rounds=(),
         brackets=brackets,
-        tasks=trials * len(blueprint.trial.own_steps) + 2 * rungs + 1,
+        tasks=_tasks(blueprint, trials, once=len(brackets)) + 2 * rungs + 1,
         **_resources(blueprint, brackets, trials),
         peak_parallelism=min(at_once, blueprint.execution.concurrency or at_once),
         notes=tuple(notes),
     )
+
+
+def _tasks(blueprint: Blueprint, trials: int, *, once: int) -> int:
+    """
+    Return how many tasks the steps of all trials are.
+    """
+    steps, own = len(blueprint.trial.steps), len(blueprint.trial.own_steps)
+    return trials * own + once * (steps - own)
 
 
 def _asynchronous(blueprint: Blueprint) -> Plan:
@@ -123,7 +131,7 @@ def _batch(blueprint: Blueprint) -> Plan:
         trials=trials,
         rounds=rounds,
         brackets=brackets,
-        tasks=trials * len(blueprint.trial.own_steps) + 2 * len(rounds) + 1,
+        tasks=_tasks(blueprint, trials, once=1) + 2 * len(rounds) + 1,
         **_resources(blueprint, brackets, trials),
         peak_parallelism=min(batch, trials, blueprint.execution.concurrency or trials),
         notes=notes,

@@ -26,21 +26,18 @@ def check_steps(steps: Sequence[Step], draft: Draft, problems: Problems) -> None
     """
     Note steps that share a task and want different ones, and those that cannot be run once.
     """
-    together = draft.execution is not None and draft.execution.mode == "async"
-    # Each step has a task of its own, but one that is run once, which the next one's task runs.
-    own = next((index for index, step in enumerate(steps) if not step.once), len(steps))
-    _check_shared(steps if together else steps[: own + 1], problems, together=together)
+    if draft.execution is not None and draft.execution.mode == "async":
+        _check_shared(steps, problems)
     for index, step in enumerate(steps):
         if step.once:
             _check_once(step, index, steps, draft, problems)
 
 
-def _check_shared(steps: Sequence[Step], problems: Problems, *, together: bool) -> None:
+def _check_shared(steps: Sequence[Step], problems: Problems) -> None:
     """
     Note what *steps*, which run in one task, say of it differently.
     """
     usual = Step()
-    why = "all steps of a trial run in one task" if together else "one task runs both"
     for name in _OF_THE_TASK:
         asked = {index: getattr(step, name) for index, step in enumerate(steps)}
         asked = {index: value for index, value in asked.items() if value != getattr(usual, name)}
@@ -48,8 +45,8 @@ def _check_shared(steps: Sequence[Step], problems: Problems, *, together: bool) 
             first = min(asked)
             if value != asked[first]:
                 message = (
-                    f"must be that of step {steps[first].name}, {show(asked[first])}, as {why}, "
-                    f"got {show(value)}"
+                    f"must be that of step {steps[first].name}, {show(asked[first])}, as all "
+                    f"steps of a trial run in one task in the mode async, got {show(value)}"
                 )
                 problems.error(("trial", "steps", index, name), message)
 
