@@ -265,6 +265,22 @@ def test_only_what_changed_is_sent_and_fetched(artifacts, home, tmp_path):
     assert (folder / "a").read_text() == "two"
 
 
+def test_what_was_not_sent_is_not_lost(artifacts, home, tmp_path):
+    """
+    A file that its killed process could not send stays as it is, older ones do not replace it.
+    """
+    folder = artifacts / "kept" / "trials" / "00000"
+    folder.mkdir(parents=True)
+    (folder / "a").write_text("one")
+    store = store_of(folder)
+    store.send(folder)
+    (folder / "a").write_text("further")
+
+    assert store.fetch(folder) == 0
+    assert (folder / "a").read_text() == "further"
+    assert store.send(folder) == 1
+
+
 def test_what_another_machine_kept_comes_anew(artifacts, home, tmp_path):
     """
     A file that somebody else changed meanwhile replaces the one that is there.

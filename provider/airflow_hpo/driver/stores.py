@@ -21,6 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
+from uuid import uuid4
 
 from airflow_hpo.errors import StorageError
 from airflow_hpo.report import write_text
@@ -38,6 +39,9 @@ _OWN = frozenset({".jobs", "follower.json"})
 
 # What has no folders: there, making one could make a bucket.
 _FLAT = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci"})
+
+# What a file is called that is not all here yet.
+_COMING = ".fetched"
 
 _RECORD = Path(".jobs", "kept.json")
 
@@ -184,12 +188,10 @@ class Store:
         with self._working("fetched"):
             for remote, info in self._kept(folder if only is None else folder / only):
                 path = self.folder / remote[len(self._root) :].lstrip("/")
-                if _OWN & set(path.relative_to(self.folder).parts) or record.is_as(
-                    path, _state(info)
-                ):
+                if _is_own(path.relative_to(self.folder)) or record.came_from(path, _state(info)):
                     continue
                 path.parent.mkdir(parents=True, exist_ok=True)
-                new = path.with_name(f".{path.name}.fetched")
+                new = path.with_name(f".{path.name}.{uuid4().hex}{_COMING}")
                 self._fs.get_file(remote, str(new))
                 new.replace(path)
                 record.note(path, _state(info))
@@ -292,11 +294,15 @@ class _Record:
         known = self._known.get(self._name(path))
         return known is not None and bool(known[0] == _stat(path))
 
-    def is_as(self, path: Path, state: str) -> bool:
+    def came_from(self, path: Path, state: str) -> bool:
         """
-        Return whether the file is there, and is the one that is kept as *state*.
+        Return whether the file is there, and is what is kept as *state* or goes beyond it.
+
+        One that was changed here since was not sent, as where its process was
+        killed: it is the newer one, unless somebody else sent another meanwhile.
         """
-        return self.is_kept(path) and bool(self._known[self._name(path)][1] == state)
+        known = self._known.get(self._name(path))
+        return known is not None and path.exists() and bool(known[1] == state)
 
     def note(self, path: Path, state: str) -> None:
         """
@@ -324,8 +330,12 @@ def _trial_of(folder: Path) -> Path:
 
 def _files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not _OWN & set(path.relative_to(folder).parts):
+        if path.is_file() and not _is_own(path.relative_to(folder)):
             yield path
+
+
+def _is_own(place: Path) -> bool:
+    return bool(_OWN & set(place.parts)) or place.name.endswith(_COMING)
 
 
 def _stat(path: Path) -> list[int] | None:
