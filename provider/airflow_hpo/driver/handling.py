@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.driver.attempt import AttemptRun
 from airflow_hpo.driver.job import build_job
-from airflow_hpo.driver.jobs import find_job, runner_spec
+from airflow_hpo.driver.jobs import runner_spec
 from airflow_hpo.driver.memory import Memory, StepMemory, steps_of
 from airflow_hpo.driver.pursuit import Pursuit, Shown
 from airflow_hpo.driver.stores import store_of
@@ -124,12 +124,11 @@ class JobRun(AttemptRun):
 
     def _hand_in(self, job: Job, runner: Runner, spec: RunnerSpec) -> StepMemory:
         """
-        Start *job* unless that was done before, by a process that is gone now.
+        Start *job*; where a process that is gone did so before, its runner finds it by its key.
         """
         rereads = getattr(self._collector, "rereads", False)
         first = 0 if rereads else len(self._kept)
-        found = find_job(runner, job) if self._is_taken_over else None
-        return StepMemory(found or runner.submit(job), spec, first)
+        return StepMemory(runner.submit(job), spec, first)
 
     def _pursue(self, trial: Trial, step: Step, known: StepMemory) -> Pursuit:
         """

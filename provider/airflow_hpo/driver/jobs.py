@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_hpo.model.blueprint import Blueprint, RunnerSpec, Step
-    from airflow_hpo.model.job import Job
     from airflow_hpo.model.record import Attempt
     from airflow_hpo.model.trial import Trial
     from airflow_hpo.runners.base import Runner
     from airflow_hpo.study import Study
 
-__all__ = ["KnownJob", "find_job", "jobs_of", "runner_spec", "runner_specs"]
+__all__ = ["KnownJob", "jobs_of", "runner_spec", "runner_specs"]
 
 _ALIVE = frozenset({JobState.PENDING, JobState.RUNNING})
 
@@ -77,19 +76,6 @@ def runner_spec(blueprint: Blueprint, trial: Trial, step: Step) -> RunnerSpec:
     """
     place = blueprint.resource and blueprint.resource.placement(trial.resource)
     return (place and place.runner) or step.runner or blueprint.trial.runner
-
-
-def find_job(runner: Runner, job: Job) -> str | None:
-    """
-    Return the handle of *job* if it was handed in before; `None` where nobody knows.
-    """
-    if not isinstance(runner, Searchable):
-        return None
-    found = runner.find(study=job.study, trial=job.trial, workspace=job.workspace)
-    for each in found:
-        if (each.attempt, each.step) == (job.attempt, job.step):
-            return each.handle
-    return None
 
 
 def jobs_of(
