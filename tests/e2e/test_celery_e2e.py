@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -188,3 +190,27 @@ def test_trials_at_the_same_time_had_devices_of_their_own(spread):
     for one, other in combinations(used, 2):
         if one["devices"] == other["devices"]:
             assert one["ended"] <= other["began"] or other["ended"] <= one["began"]
+
+
+def test_the_check_asks_the_workers(spread, tmp_path):
+    """
+    A queue that a worker listens to is fine, another one is told, with those that there are.
+    """
+    text = (_HERE / "celery_dags" / "spread.yaml").read_text()
+    for queue in ("gpu", "tpu"):
+        (tmp_path / f"{queue}.yaml").write_text(text.replace("queue: gpu", f"queue: {queue}"))
+    command = ("-m", "airflow_hpo.cli", "check", "--airflow", "--format", "json")
+    files = (str(tmp_path / "gpu.yaml"), str(tmp_path / "tpu.yaml"))
+
+    done = subprocess.run(
+        [sys.executable, *command, *files],
+        env=spread.stack.env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    (problem,) = json.loads(done.stdout)
+    assert (problem["severity"], problem["path"]) == ("warning", "trial.queue")
+    message = "must be one that a Celery worker listens to (default, gpu), got 'tpu'"
+    assert problem["message"] == message
