@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.blueprint.checks import Draft
 from airflow_hpo.blueprint.dialects.base import build
+from airflow_hpo.blueprint.dialects.katib.command import Writer, command_of
 from airflow_hpo.blueprint.dialects.katib.keys import FILE, REQUIRED, WITHOUT_EFFECT
 from airflow_hpo.blueprint.dialects.katib.metrics import FORMATS, read_metrics
 from airflow_hpo.blueprint.dialects.katib.search import (
@@ -22,8 +23,6 @@ from airflow_hpo.blueprint.dialects.katib.space import PARAMETERS, Found, read_s
 from airflow_hpo.blueprint.dialects.katib.template import (
     TEMPLATE,
     Container,
-    Writer,
-    command_of,
     read_container,
     read_references,
 )
