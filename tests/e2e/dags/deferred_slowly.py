@@ -13,6 +13,7 @@ from airflow.sdk import DAG
 
 from airflow_hpo.blueprint import parse_blueprints
 from airflow_hpo.operators import EvaluateOperator, SuggestOperator, TrialOperator
+from airflow_hpo.operators.base import SealedBlueprint
 
 _FILE = Path(__file__).parent / "blueprints" / "deferred.yaml"
 (_BLUEPRINT,) = parse_blueprints(_FILE.read_text(), file=str(_FILE))
@@ -31,7 +32,7 @@ class SlowOperator(TrialOperator):
 
 with DAG("deferred_slowly", schedule=None, catchup=False):
     _shared: dict[str, Any] = {
-        "blueprint": _BLUEPRINT,
+        "blueprint": SealedBlueprint(_BLUEPRINT),
         "settings": {"trials": 1, "batch_size": 1},
     }
     _suggest = SuggestOperator(task_id="suggest", **_shared)
