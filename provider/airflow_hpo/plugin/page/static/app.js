@@ -24,7 +24,11 @@ function say(text) {
 
 function themeButton() {
   const label = () => (theme() === "dark" ? "Light" : "Dark");
-  const button = h("button", { type: "button", class: "theme", "aria-label": "Light or dark", on: { click: toggle } }, label());
+  const button = h(
+    "button",
+    { type: "button", class: "theme", "aria-label": "Light or dark", on: { click: toggle } },
+    label(),
+  );
   onTheme(() => {
     button.textContent = label();
   });

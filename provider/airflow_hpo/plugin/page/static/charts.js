@@ -46,17 +46,32 @@ function template() {
       xaxis: axis,
       yaxis: axis,
       scene: { xaxis: scene, yaxis: scene, zaxis: scene },
-      hoverlabel: { bgcolor: colour("--card"), bordercolor: colour("--line"), font: { color: colour("--text") } },
+      hoverlabel: {
+        bgcolor: colour("--card"),
+        bordercolor: colour("--line"),
+        font: { color: colour("--text") },
+      },
       legend: { orientation: "h", y: 1.12, x: 0 },
     },
   };
 }
 
 // How tall each chart is, in pixels; those that have rows of their own grow.
-const HEIGHTS = { parallel: 420, slice: 380, contour: 440, importance: 440, rungs: 420, timeline: 360 };
+const HEIGHTS = {
+  parallel: 420,
+  slice: 380,
+  contour: 440,
+  importance: 440,
+  rungs: 420,
+  timeline: 360,
+};
 
 // Optuna's best is the darkest blue, which nobody sees on dark: there it is the brightest.
-const BRIGHT = [[0, "#263a57"], [0.5, "#3f7fd0"], [1, "#c4e2ff"]];
+const BRIGHT = [
+  [0, "#263a57"],
+  [0.5, "#3f7fd0"],
+  [1, "#c4e2ff"],
+];
 
 function isBlue(text) {
   const [red, , blue] = (String(text).match(/[\d.]+/g) ?? []).map(Number);
@@ -93,7 +108,13 @@ export class Chart {
     this.plot.style.height = `${HEIGHTS[name] ?? 370}px`;
     this.note = h("p", { class: "quiet small" });
     this.controls = h("div", { class: "controls" });
-    this.element = h("section", { class: "card chart", "data-chart": name }, h("div", { class: "cardhead" }, h("h2", {}, title), this.controls), this.plot, this.note);
+    this.element = h(
+      "section",
+      { class: "card chart", "data-chart": name },
+      h("div", { class: "cardhead" }, h("h2", {}, title), this.controls),
+      this.plot,
+      this.note,
+    );
     onTheme(() => this.data && this.element.isConnected && this.paint());
   }
 
@@ -101,8 +122,18 @@ export class Chart {
   choose(label, options, pick, { selected = 0 } = {}) {
     const select = h(
       "select",
-      { "aria-label": label, on: { change: () => { Object.assign(this.query, pick(select.value)); this.update().catch(() => {}); } } },
-      options.map((option, place) => h("option", { value: option.value, selected: place === selected }, option.text)),
+      {
+        "aria-label": label,
+        on: {
+          change: () => {
+            Object.assign(this.query, pick(select.value));
+            this.update().catch(() => {});
+          },
+        },
+      },
+      options.map((option, place) =>
+        h("option", { value: option.value, selected: place === selected }, option.text),
+      ),
     );
     this.controls.append(h("label", { class: "small" }, label, " ", select));
     return select;
@@ -136,12 +167,26 @@ export class Chart {
     }
     // The plot's own copy: Plotly writes into what it draws.
     const figure = structuredClone({ data, layout });
-    const margin = { l: 56, r: 24, t: 28, b: 48, ...(this.name === "parallel" ? { l: 90, r: 40, t: 60 } : {}) };
+    const margin = {
+      l: 56,
+      r: 24,
+      t: 28,
+      b: 48,
+      ...(this.name === "parallel" ? { l: 90, r: 40, t: 60 } : {}),
+    };
     for (const trace of figure.data) this.tint(trace);
     await Plotly.react(
       this.plot,
       figure.data,
-      { ...figure.layout, template: template(), margin, autosize: true, uirevision: "kept", height: undefined, width: undefined },
+      {
+        ...figure.layout,
+        template: template(),
+        margin,
+        autosize: true,
+        uirevision: "kept",
+        height: undefined,
+        width: undefined,
+      },
       CONFIG,
     );
   }
@@ -174,5 +219,8 @@ export function missing(command) {
 
 /** Return where charts go, filled. */
 export function grid(charts) {
-  return fill(h("div", { class: "grid" }), charts.map((chart) => chart.element));
+  return fill(
+    h("div", { class: "grid" }),
+    charts.map((chart) => chart.element),
+  );
 }

@@ -4,9 +4,11 @@
 export function shown(value) {
   if (value === null || value === undefined) return "";
   if (typeof value === "number") {
-    if (Number.isInteger(value)) return Math.abs(value) < 1e9 ? String(value) : value.toPrecision(6);
+    if (Number.isInteger(value))
+      return Math.abs(value) < 1e9 ? String(value) : value.toPrecision(6);
     const size = Math.abs(value);
-    if (size !== 0 && (size < 1e-4 || size >= 1e7)) return value.toExponential(4).replace(/\.?0+e/, "e");
+    if (size !== 0 && (size < 1e-4 || size >= 1e7))
+      return value.toExponential(4).replace(/\.?0+e/, "e");
     return String(Number(value.toPrecision(6)));
   }
   return typeof value === "string" ? value : JSON.stringify(value);
@@ -19,7 +21,8 @@ export function duration(seconds) {
   if (s < 10) return `${Number(s.toFixed(1))} s`;
   if (s < 120) return `${Math.round(s)} s`;
   if (s < 7200) return `${Math.floor(s / 60)} min ${String(Math.round(s % 60)).padStart(2, "0")} s`;
-  if (s < 172800) return `${Math.floor(s / 3600)} h ${String(Math.floor((s % 3600) / 60)).padStart(2, "0")} min`;
+  if (s < 172800)
+    return `${Math.floor(s / 3600)} h ${String(Math.floor((s % 3600) / 60)).padStart(2, "0")} min`;
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 

@@ -52,7 +52,13 @@ export class StudyList {
           h(
             "thead",
             {},
-            h("tr", {}, ["study", "status", "trials", "begun", "DAG", "latest run"].map((name) => h("th", { scope: "col" }, name))),
+            h(
+              "tr",
+              {},
+              ["study", "status", "trials", "begun", "DAG", "latest run"].map((name) =>
+                h("th", { scope: "col" }, name),
+              ),
+            ),
           ),
           this.body,
         ),
@@ -71,9 +77,18 @@ export class StudyList {
 
   show() {
     const found = (this.last ?? []).filter((study) => study.name.toLowerCase().includes(this.text));
-    fill(this.body, found.map((study) => this.row(study)));
-    const none = this.scope.run_id ? "This run has no trials yet." : "There are no studies yet that you may read.";
-    this.note.textContent = found.length ? count(found.length, "study").replace("studys", "studies") : this.last?.length ? "No study has such a name." : none;
+    fill(
+      this.body,
+      found.map((study) => this.row(study)),
+    );
+    const none = this.scope.run_id
+      ? "This run has no trials yet."
+      : "There are no studies yet that you may read.";
+    this.note.textContent = found.length
+      ? count(found.length, "study").replace("studys", "studies")
+      : this.last?.length
+        ? "No study has such a name."
+        : none;
   }
 
   row(study) {
@@ -85,9 +100,19 @@ export class StudyList {
       {},
       h("td", {}, h("a", { href: address("", { ...this.scope, study: study.name }) }, study.name)),
       h("td", {}, h("span", { class: `pill ${status}`, title: study.stop?.reason }, status)),
-      h("td", { class: "wide" }, stateBar(study.states, study.trials), " ", h("span", { class: "number" }, String(study.trials))),
+      h(
+        "td",
+        { class: "wide" },
+        stateBar(study.states, study.trials),
+        " ",
+        h("span", { class: "number" }, String(study.trials)),
+      ),
       h("td", { class: "nowrap" }, moment(study.created)),
-      h("td", {}, study.dags.map((dag, place) => [place ? ", " : "", link(dagUrl(dag), dag)])),
+      h(
+        "td",
+        {},
+        study.dags.map((dag, place) => [place ? ", " : "", link(dagUrl(dag), dag)]),
+      ),
       h("td", {}, latest ? link(runUrl(latest), latest.run) : "–"),
     );
   }

@@ -6,9 +6,38 @@ import { count, shown } from "./format.js";
 
 export function settings(data, run) {
   return [
-    h("section", { class: "card" }, h("h2", {}, "Effective settings"), h("p", { class: "quiet small" }, "Of the latest run: the blueprint with what the trigger form changed."), pairs(data.settings), run ? given(run) : null),
+    h(
+      "section",
+      { class: "card" },
+      h("h2", {}, "Effective settings"),
+      h(
+        "p",
+        { class: "quiet small" },
+        "Of the latest run: the blueprint with what the trigger form changed.",
+      ),
+      pairs(data.settings),
+      run ? given(run) : null,
+    ),
     h("section", { class: "card" }, h("h2", {}, "Search space"), space(data)),
-    data.runs.length ? h("section", { class: "card" }, h("h2", {}, "Runs"), h("ul", {}, data.runs.map((run) => h("li", {}, link(runUrl(run), `${run.dag}, ${run.run}`), ` – ${count(run.trials, "trial")}`)))) : null,
+    data.runs.length
+      ? h(
+          "section",
+          { class: "card" },
+          h("h2", {}, "Runs"),
+          h(
+            "ul",
+            {},
+            data.runs.map((run) =>
+              h(
+                "li",
+                {},
+                link(runUrl(run), `${run.dag}, ${run.run}`),
+                ` – ${count(run.trials, "trial")}`,
+              ),
+            ),
+          ),
+        )
+      : null,
     data.source.text ? blueprint(data.source) : null,
   ];
 }
@@ -19,8 +48,20 @@ function given(run) {
   runConf(run).then((conf) => {
     if (conf === null) return;
     const names = Object.keys(conf);
-    const title = h("h2", { class: "next" }, "Given when ", link(runUrl(run), run.run), " was triggered");
-    fill(place, title, names.length ? pairs(conf) : h("p", { class: "quiet small" }, "Nothing: the blueprint holds as it is."));
+    const title = h(
+      "h2",
+      { class: "next" },
+      "Given when ",
+      link(runUrl(run), run.run),
+      " was triggered",
+    );
+    fill(
+      place,
+      title,
+      names.length
+        ? pairs(conf)
+        : h("p", { class: "quiet small" }, "Nothing: the blueprint holds as it is."),
+    );
   });
   return place;
 }
@@ -29,7 +70,14 @@ function pairs(values) {
   return h(
     "dl",
     { class: "pairs" },
-    Object.entries(values).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, Array.isArray(value) ? value.map(shown).join("; ") : shown(value)))),
+    Object.entries(values).map(([name, value]) =>
+      h(
+        "div",
+        {},
+        h("dt", {}, name),
+        h("dd", {}, Array.isArray(value) ? value.map(shown).join("; ") : shown(value)),
+      ),
+    ),
   );
 }
 
@@ -41,12 +89,39 @@ function space(data) {
       h("th", { scope: "row" }, parameter.name),
       h("td", {}, parameter.kind),
       h("td", {}, parameter.values ? parameter.values.map(shown).join(", ") : parameter.text),
-      h("td", { class: "quiet" }, Object.entries(parameter.when).map(([name, values]) => `${name} is ${values.map(shown).join(" or ")}`).join(", ")),
+      h(
+        "td",
+        { class: "quiet" },
+        Object.entries(parameter.when)
+          .map(([name, values]) => `${name} is ${values.map(shown).join(" or ")}`)
+          .join(", "),
+      ),
     ),
   );
   return [
-    h("div", { class: "scroll" }, h("table", { class: "space" }, h("thead", {}, h("tr", {}, ["parameter", "kind", "values", "only if"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, rows))),
-    data.constraints.length ? h("p", { class: "quiet small" }, `Constraints: ${data.constraints.join("; ")}`) : null,
+    h(
+      "div",
+      { class: "scroll" },
+      h(
+        "table",
+        { class: "space" },
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            ["parameter", "kind", "values", "only if"].map((name) =>
+              h("th", { scope: "col" }, name),
+            ),
+          ),
+        ),
+        h("tbody", {}, rows),
+      ),
+    ),
+    data.constraints.length
+      ? h("p", { class: "quiet small" }, `Constraints: ${data.constraints.join("; ")}`)
+      : null,
   ];
 }
 
@@ -56,7 +131,12 @@ function blueprint(source) {
   return h(
     "section",
     { class: "card" },
-    h("div", { class: "cardhead" }, h("h2", {}, `Blueprint (${source.dialect})`), h("div", { class: "controls" }, h("span", { class: "quiet small" }, source.file), button)),
+    h(
+      "div",
+      { class: "cardhead" },
+      h("h2", {}, `Blueprint (${source.dialect})`),
+      h("div", { class: "controls" }, h("span", { class: "quiet small" }, source.file), button),
+    ),
     h("pre", { class: "code", tabindex: "0" }, source.text),
   );
 }

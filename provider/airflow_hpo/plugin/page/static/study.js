@@ -1,11 +1,9 @@
 // One study: its head, and what stands in each tab.
 
 import { address, get } from "./api.js";
-import { link, logUrl, runUrl } from "./airflow.js";
+import { bestCard, facts, rungTable } from "./cards.js";
 import { Chart, grid, missing } from "./charts.js";
-import { copy, fill, h } from "./dom.js";
-import { count, duration, moment, shown } from "./format.js";
-import { stateBar } from "./list.js";
+import { fill, h } from "./dom.js";
 import { settings } from "./settings.js";
 import { TrialTable } from "./table.js";
 
@@ -48,7 +46,10 @@ export class StudyPage {
   async open() {
     if (!this.data) return;
     const tab = this.tab();
-    fill(this.tabs, TABS.map((each) => this.tabButton(each, each === tab)));
+    fill(
+      this.tabs,
+      TABS.map((each) => this.tabButton(each, each === tab)),
+    );
     if (this.shown !== tab.id) {
       this.shown = tab.id;
       this.panel.setAttribute("aria-labelledby", `tab-${tab.id}`);
@@ -75,7 +76,15 @@ export class StudyPage {
     };
     return h(
       "a",
-      { role: "tab", id: `tab-${tab.id}`, href: `#${tab.id}`, "aria-selected": String(selected), "aria-controls": "panel", tabindex: selected ? "0" : "-1", on: { keydown: move } },
+      {
+        role: "tab",
+        id: `tab-${tab.id}`,
+        href: `#${tab.id}`,
+        "aria-selected": String(selected),
+        "aria-controls": "panel",
+        tabindex: selected ? "0" : "-1",
+        on: { keydown: move },
+      },
       tab.title,
     );
   }
@@ -99,8 +108,14 @@ export class StudyPage {
       parts.push(this.table.element);
     }
     if (tab.id === "settings") parts.push(this.keep(() => settings(this.data, this.run())));
-    if (tab.charts.length) parts.push(this.data.install ? missing(this.data.install) : grid(this.wanted(tab).map((chart) => this.chart(chart))));
-    if (tab.id === "course" && this.data.rungs.length) parts.push(this.keep(() => rungTable(this.data.rungs)));
+    if (tab.charts.length)
+      parts.push(
+        this.data.install
+          ? missing(this.data.install)
+          : grid(this.wanted(tab).map((chart) => this.chart(chart))),
+      );
+    if (tab.id === "course" && this.data.rungs.length)
+      parts.push(this.keep(() => rungTable(this.data.rungs)));
     fill(this.panel, parts);
     this.laid = this.layout(tab);
   }
@@ -133,11 +148,28 @@ export class StudyPage {
     const { data } = this;
     document.title = `${data.study} – study`;
     const status = data.stop && data.states.running ? "ending" : data.status;
-    const back = this.scope.study_only ? null : h("a", { class: "back", href: address("", { dag_id: this.scope.dag_id, run_id: this.scope.run_id, list: "1" }) }, "‹ Studies");
+    const back = this.scope.study_only
+      ? null
+      : h(
+          "a",
+          {
+            class: "back",
+            href: address("", { dag_id: this.scope.dag_id, run_id: this.scope.run_id, list: "1" }),
+          },
+          "‹ Studies",
+        );
     fill(
       this.top,
-      h("div", { class: "title" }, back, h("h1", {}, data.study), h("span", { class: `pill ${status}`, id: "status" }, status)),
-      data.stop ? h("p", { class: "reason", id: "stop" }, h("b", {}, "Ended: "), data.stop.reason) : null,
+      h(
+        "div",
+        { class: "title" },
+        back,
+        h("h1", {}, data.study),
+        h("span", { class: `pill ${status}`, id: "status" }, status),
+      ),
+      data.stop
+        ? h("p", { class: "reason", id: "stop" }, h("b", {}, "Ended: "), data.stop.reason)
+        : null,
       data.description ? h("p", { class: "quiet" }, data.description) : null,
       h("div", { class: "facts" }, facts(data, this.scope)),
       data.history.map((note) => h("p", { class: "quiet small" }, note)),
@@ -145,77 +177,12 @@ export class StudyPage {
   }
 }
 
-function fact(name, value, more) {
-  return h("div", { class: "fact" }, h("span", { class: "name" }, name), h("span", { class: "value", title: value.textContent ?? value }, value), more ? h("span", { class: "more" }, more) : null);
-}
-
-function facts(data, scope) {
-  const { best, states, budget, use, actual } = data;
-  const values = best ? Object.entries(best.values) : [];
-  const done = data.trials - (states.running ?? 0) - (states.waiting ?? 0) - (states.paused ?? 0);
-  const [latest] = data.runs;
-  return [
-    ...(values.length ? values.map(([metric, value], place) => fact(`${place ? "its" : "best"} ${metric}`, shown(value), `trial ${best.number}`)) : [fact("best", "–", data.aims.join(", "))]),
-    fact("trials", `${done} / ${budget.trials}`, stateBar(states, data.trials)),
-    fact("running", String(states.running ?? 0), states.waiting ? count(states.waiting, "waiting trial") : `${use.lanes} at a time at most`),
-    fact("wall clock", duration(use.wall_s), `trials: ${duration(actual.trial_time_s)}`),
-    fact("idle", `${Math.round(use.idle_share * 100)} %`, `of ${count(use.lanes, "lane")}`),
-    fact("strategy", data.strategy, `seed ${data.seed}`),
-    scope.run_id && latest?.run === scope.run_id ? null : origin(data, latest),
-  ];
-}
-
-/** Return where the study is at home: its latest run, or a terminal. */
-function origin(data, latest) {
-  if (!latest) return fact("begun", moment(data.created), "in a terminal");
-  return fact("latest run", link(runUrl(latest), latest.run), latest.dag);
-}
-
-function bestCard(data) {
-  const { best } = data;
-  if (!best) {
-    const words = data.states.complete ? "No trial satisfies the constraints on outcomes." : "No trial is complete yet.";
-    return h("section", { class: "card" }, h("h2", {}, "Best parameters"), h("p", { class: "quiet" }, words));
-  }
-  const text = JSON.stringify(best.parameters, null, 2);
-  const button = h("button", { type: "button", id: "copy-best" }, "Copy as JSON");
-  button.addEventListener("click", () => copy(text, button));
-  const yaml = h("button", { type: "button" }, "Copy as a point");
-  yaml.title = "A line for the blueprint's points: tried first in another study";
-  yaml.addEventListener("click", () => copy(`- ${JSON.stringify(best.parameters)}\n`, yaml));
-  return h(
-    "section",
-    { class: "card best" },
-    h("div", { class: "cardhead" }, h("h2", {}, "Best parameters"), h("div", { class: "controls" }, data.best_task ? link(logUrl(data.best_task), `log of trial ${best.number}`) : null, button, yaml)),
-    h("dl", { class: "pairs" }, Object.entries(best.parameters).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { title: String(value) }, shown(value))))),
-    data.front && data.front.length > 1 ? h("p", { class: "quiet small" }, `${data.front.length} trials are on the Pareto front: no other beats them in every objective.`) : null,
-    "feasible" in data ? h("p", { class: "quiet small" }, `${count(data.feasible, "trial")} satisfy ${data.outcome_constraints.join(", ")}.`) : null,
-  );
-}
-
-function rungTable(rungs) {
-  const several = rungs.some((rung) => rung.iteration);
-  const names = [...(several ? ["iteration"] : []), "bracket", "rung", "resource", "planned", "trials", "ended", "promoted"];
-  return h(
-    "section",
-    { class: "card" },
-    h("h2", {}, "Rungs, planned and run"),
-    h(
-      "div",
-      { class: "scroll" },
-      h(
-        "table",
-        { class: "rungs" },
-        h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", {}, rungs.map((rung) => h("tr", {}, names.map((name) => h("td", { class: "number" }, shown(rung[name]) || "–"))))),
-      ),
-    ),
-  );
-}
-
 /** Add what can be chosen of a chart. */
 function offer(chart, data) {
-  const objectives = data.objectives.map((objective, place) => ({ value: String(place), text: objective.metric }));
+  const objectives = data.objectives.map((objective, place) => ({
+    value: String(place),
+    text: objective.metric,
+  }));
   if (objectives.length > 1 && !["front", "timeline", "rungs"].includes(chart.name)) {
     chart.choose("of", objectives, (value) => ({ objective: value }));
   }
@@ -230,6 +197,8 @@ function offer(chart, data) {
     chart.choose("and", names, pick(1), { selected: 1 });
   }
   if (chart.name === "slice" && names.length > 8) {
-    chart.choose("parameters", [{ value: "", text: "the first eight" }, ...names], (value) => ({ params: value ? [value] : [] }));
+    chart.choose("parameters", [{ value: "", text: "the first eight" }, ...names], (value) => ({
+      params: value ? [value] : [],
+    }));
   }
 }

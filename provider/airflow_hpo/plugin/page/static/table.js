@@ -29,7 +29,11 @@ export class TrialTable {
     this.head = h("tr");
     this.body = h("tbody");
     this.place = h("span", { class: "quiet small", role: "status" });
-    this.before = h("button", { type: "button", on: { click: () => this.turn(-SIZE) } }, "‹ Before");
+    this.before = h(
+      "button",
+      { type: "button", on: { click: () => this.turn(-SIZE) } },
+      "‹ Before",
+    );
     this.after = h("button", { type: "button", on: { click: () => this.turn(SIZE) } }, "Next ›");
     this.csv = h("a", { class: "button", download: "trials.csv" }, "CSV");
     this.columns = h("details", { class: "columns" });
@@ -40,24 +44,46 @@ export class TrialTable {
       class: "grow",
       placeholder: `Text, or a condition such as ${heading(aim ?? "number")} > 0.9`,
       "aria-label": "Filter trials by text or by a condition",
-      on: { input: () => { this.wish.text = this.search.value; again(); } },
+      on: {
+        input: () => {
+          this.wish.text = this.search.value;
+          again();
+        },
+      },
     });
     this.chips = STATES.map((state) => this.chip(state));
     this.element = h(
       "div",
       {},
-      h("div", { class: "bar" }, this.search, h("span", { class: "chips", role: "group", "aria-label": "States" }, this.chips), this.columns, this.csv),
-      h("div", { class: "scroll card", tabindex: "0", role: "region", "aria-label": "Trials" }, h("table", { class: "trials" }, h("thead", {}, this.head), this.body)),
+      h(
+        "div",
+        { class: "bar" },
+        this.search,
+        h("span", { class: "chips", role: "group", "aria-label": "States" }, this.chips),
+        this.columns,
+        this.csv,
+      ),
+      h(
+        "div",
+        { class: "scroll card", tabindex: "0", role: "region", "aria-label": "Trials" },
+        h("table", { class: "trials" }, h("thead", {}, this.head), this.body),
+      ),
       h("div", { class: "bar" }, this.before, this.after, this.place),
     );
   }
 
   chip(state) {
-    const button = h("button", { type: "button", class: `chip ${state}`, "aria-pressed": "false" }, state);
+    const button = h(
+      "button",
+      { type: "button", class: `chip ${state}`, "aria-pressed": "false" },
+      state,
+    );
     button.addEventListener("click", () => {
       const on = button.getAttribute("aria-pressed") !== "true";
       button.setAttribute("aria-pressed", String(on));
-      this.wish.state = on ? [...this.wish.state, state] : this.wish.state.filter((each) => each !== state);
+      this.wish.state = on
+        ? [...this.wish.state, state]
+        : this.wish.state.filter((each) => each !== state);
       this.anew();
     });
     return button;
@@ -75,7 +101,14 @@ export class TrialTable {
 
   sortBy(column) {
     const same = this.wish.sort === column;
-    this.wish.order = same && this.wish.order === "desc" ? "asc" : same ? "desc" : column === "number" ? "desc" : "asc";
+    this.wish.order =
+      same && this.wish.order === "desc"
+        ? "asc"
+        : same
+          ? "desc"
+          : column === "number"
+            ? "desc"
+            : "asc";
     this.wish.sort = column;
     return this.anew();
   }
@@ -98,13 +131,22 @@ export class TrialTable {
 
   show() {
     const { columns, rows, found, total, offset } = this.last;
-    const wanted = columns.map((column, place) => ({ column, place })).filter(({ column }) => this.visible(column) && !this.isEmpty(column));
+    const wanted = columns
+      .map((column, place) => ({ column, place }))
+      .filter(({ column }) => this.visible(column) && !this.isEmpty(column));
     const [number, ...others] = wanted.map(({ column }) => this.header(column));
     fill(this.head, number, h("th", { scope: "col" }, "Airflow"), others);
-    fill(this.body, rows.map((row) => this.row(row, wanted)));
+    fill(
+      this.body,
+      rows.map((row) => this.row(row, wanted)),
+    );
     const last = offset + rows.length;
     const share = found === total ? `of ${total}` : `of ${found} found in ${total}`;
-    this.place.textContent = rows.length ? `${offset + 1} to ${last} ${share}` : total ? "No trial is like that." : "There are no trials yet.";
+    this.place.textContent = rows.length
+      ? `${offset + 1} to ${last} ${share}`
+      : total
+        ? "No trial is like that."
+        : "There are no trials yet.";
     this.before.disabled = offset === 0;
     this.after.disabled = last >= found;
     this.offerColumns(columns);
@@ -133,7 +175,11 @@ export class TrialTable {
       });
       return h("label", {}, box, " ", column);
     });
-    fill(this.columns, h("summary", { class: "button" }, "Columns"), h("div", { class: "menu" }, boxes));
+    fill(
+      this.columns,
+      h("summary", { class: "button" }, "Columns"),
+      h("div", { class: "menu" }, boxes),
+    );
   }
 
   header(column) {
@@ -142,30 +188,54 @@ export class TrialTable {
     const arrow = sorted ? (this.wish.order === "asc" ? " ↑" : " ↓") : "";
     return h(
       "th",
-      { scope: "col", "aria-sort": sorted ? way : "none", class: column === "number" ? "pinned" : null },
-      h("button", { type: "button", title: column, on: { click: () => this.sortBy(column) } }, heading(column) + arrow),
+      {
+        scope: "col",
+        "aria-sort": sorted ? way : "none",
+        class: column === "number" ? "pinned" : null,
+      },
+      h(
+        "button",
+        { type: "button", title: column, on: { click: () => this.sortBy(column) } },
+        heading(column) + arrow,
+      ),
     );
   }
 
   row(row, wanted) {
-    const [number, ...others] = wanted.map(({ column, place }) => this.cell(column, row.cells[place]));
+    const [number, ...others] = wanted.map(({ column, place }) =>
+      this.cell(column, row.cells[place]),
+    );
     const links = h("td", { class: "nowrap" }, this.links(row.task));
     return h("tr", { "data-number": row.number }, number, links, others);
   }
 
   cell(column, value) {
-    if (column === "number") return h("th", { scope: "row", class: "number pinned" }, String(value));
+    if (column === "number")
+      return h("th", { scope: "row", class: "number pinned" }, String(value));
     if (column === "state") return h("td", {}, h("span", { class: `pill ${value}` }, value));
-    if (column === "duration_s") return h("td", { class: "number nowrap" }, value === null ? "" : duration(value));
-    if (column === "started" || column === "finished") return h("td", { class: "nowrap" }, moment(value));
+    if (column === "duration_s")
+      return h("td", { class: "number nowrap" }, value === null ? "" : duration(value));
+    if (column === "started" || column === "finished")
+      return h("td", { class: "nowrap" }, moment(value));
     if (column === "reason") return h("td", { class: "reason", title: value }, value ?? "");
     const text = shown(value);
-    return h("td", { class: typeof value === "number" ? "number" : null, title: text.length > 40 || typeof value === "number" ? String(value) : null }, text);
+    return h(
+      "td",
+      {
+        class: typeof value === "number" ? "number" : null,
+        title: text.length > 40 || typeof value === "number" ? String(value) : null,
+      },
+      text,
+    );
   }
 
   links(task) {
     if (!task) return h("span", { class: "quiet" }, "–");
     const label = `${task.task}${task.map_index >= 0 ? ` [${task.map_index}]` : ""}`;
-    return [link(logUrl(task), "log", { title: `Log of ${label}` }), " · ", link(taskUrl(task, "/details"), "task", { title: label })];
+    return [
+      link(logUrl(task), "log", { title: `Log of ${label}` }),
+      " · ",
+      link(taskUrl(task, "/details"), "task", { title: label }),
+    ];
   }
 }
