@@ -286,6 +286,20 @@ def test_rounded_numbers_are_whole_and_scripts_are_scripts():
     assert line == "echo '{{ y }}' \"42\" | tr y z"
 
 
+def test_empty_values_are_words():
+    """
+    A value that is empty is passed all the same, in either language of commands.
+    """
+    space = {"min": "10", "max": "70", "distribution": "normal"}
+    x = {"name": "x", "parameterType": "int", "feasibleSpace": space}
+    y = {"name": "y", "parameterType": "categorical", "feasibleSpace": {"list": ["", "a"]}}
+    given = ["${trialParameters.y}", "-y=${trialParameters.y}", "${trialParameters.lr}"]
+
+    for other in (x, {**LR, "name": "x"}):
+        found = read(LR, other, y, words=given, refs={"y": "y", "lr": "lr"})
+        assert words(found, {"x": 42.0, "y": "", "lr": 0.5}) == ["", "-y=", "0.5"]
+
+
 class TestMetrics:
     """
     Lines are read as Katib's collector reads them.

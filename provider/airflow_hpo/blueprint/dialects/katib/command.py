@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from airflow_hpo.blueprint.document import Path
     from airflow_hpo.blueprint.problems import Problems
 
-__all__ = ["TRIAL_NAME", "Writer", "command_of"]
+__all__ = ["PARAMETER", "TRIAL_NAME", "Writer", "command_of"]
+
+PARAMETER = "${trialParameters."
+"""How a parameter begins, wherever it stands."""
 
 TRIAL_NAME = "${trialSpec.Name}"
 """The one word about a trial that there is here as well."""
@@ -75,7 +78,9 @@ class Writer:
         own = "".join(value for value, is_ours in parts if not is_ours)
         if not any(is_ours for _, is_ours in parts):
             return self._literal(shlex.quote(own))
-        if _PLAIN.fullmatch(own) and not any(value.startswith("$") for value, _ in parts):
+        # An empty value in Jinja is no word, but in quotes.
+        is_bare = own or self.language == "braces"
+        if is_bare and _PLAIN.fullmatch(own) and not any(it.startswith("$") for it, _ in parts):
             return "".join(value for value, _ in parts)
         return f'"{"".join(self._quoted(*part) for part in parts)}"'
 

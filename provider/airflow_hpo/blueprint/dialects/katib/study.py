@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.blueprint.checks import Draft
 from airflow_hpo.blueprint.dialects.base import build
-from airflow_hpo.blueprint.dialects.katib.command import Writer, command_of
+from airflow_hpo.blueprint.dialects.katib.command import PARAMETER, Writer, command_of
 from airflow_hpo.blueprint.dialects.katib.keys import FILE, REQUIRED, WITHOUT_EFFECT
 from airflow_hpo.blueprint.dialects.katib.metrics import FORMATS, read_metrics
 from airflow_hpo.blueprint.dialects.katib.search import (
@@ -237,7 +237,7 @@ def _fill_in(
     """
     Add what the Job says to what our own section says, which wins.
     """
-    plain = {name: text for name, text in container.environment.items() if "${trial" not in text}
+    plain = {name: text for name, text in container.environment.items() if PARAMETER not in text}
     values["environment"] = {**plain, **values["environment"]}
     if values["timeout_s"] is None:
         values["timeout_s"] = container.settings.get("timeout_s")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_hpo.blueprint.dialects.katib.command import TRIAL_NAME
+from airflow_hpo.blueprint.dialects.katib.command import PARAMETER, TRIAL_NAME
 from airflow_hpo.blueprint.dialects.katib.keys import Word
 from airflow_hpo.blueprint.dialects.own import OWN
 from airflow_hpo.blueprint.problems import show
@@ -120,6 +120,7 @@ def read_container(
     given = pod["containers"][place]
     found = Container((*_POD, "containers", place), name=given.get("name"))
     _read(given, found, problems, needed=needed)
+    _read_variables(given.get("env"), found, problems, needed=needed, in_pod=in_pod)
     _read_job(spec, found, problems)
     found.pod = _without_command(pod_template, place, found)
     if not in_pod:
@@ -203,11 +204,17 @@ def _read(given: Mapping[str, Any], found: Container, problems: Problems, *, nee
         problems.error(found.path, message, hint=hint, at_key=True)
     image = given.get("image")
     found.image = image if isinstance(image, str) and image else None
-    _read_variables(given.get("env"), found, problems)
     _read_devices(given.get("resources"), found, problems)
 
 
-def _read_variables(given: Any, found: Container, problems: Problems) -> None:  # noqa: ANN401
+def _read_variables(
+    given: Any,  # noqa: ANN401 - as it stands in the file
+    found: Container,
+    problems: Problems,
+    *,
+    needed: bool,
+    in_pod: bool,
+) -> None:
     path = (*found.path, "env")
     if given is not None and not isinstance(given, list):
         problems.error(path, f"must be a list of variables, got {show(given)}")
@@ -217,12 +224,17 @@ def _read_variables(given: Any, found: Container, problems: Problems) -> None:  
         if not isinstance(name, str) or re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) is None:
             problems.error((*path, index), "name must be the name of a variable", at_key=True)
         elif "valueFrom" in item:
-            message = "has no effect: it is a cluster's"
-            hint = f"write {OWN}: {{environment: {{{name}: ...}}}}"
-            problems.warn((*path, index, "valueFrom"), message, hint=hint, at_key=True)
+            if not in_pod:
+                message = "has no effect: it is a cluster's"
+                hint = f"write {OWN}: {{environment: {{{name}: ...}}}}"
+                problems.warn((*path, index, "valueFrom"), message, hint=hint, at_key=True)
         else:
             value = Word().read(item.get("value", ""), (*path, index, "value"), problems)
             found.environment |= {} if value is BROKEN else {name: value}
+            if not needed and PARAMETER in str(value):
+                message = f"has no effect: {OWN} has the command"
+                hint = f"write export {name}=... in it"
+                problems.warn((*path, index), message, hint=hint)
 
 
 def _read_devices(given: Any, found: Container, problems: Problems) -> None:  # noqa: ANN401
