@@ -28,8 +28,6 @@ FORMATS = (*_COLLECTOR, "source", "filter", "metricsFormat")
 _NAME = r"[\w|-]"
 _USUAL = rf"({_NAME}+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)"
 
-_GROUPS = 2
-
 # What is escaped, a class of characters, and parentheses.
 _PARTS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\??|\)", re.DOTALL)
 
@@ -81,7 +79,7 @@ def _pattern(patterns: Sequence[Any], problems: Problems) -> str | None:
         message = f"must be a regular expression, got {show(first)}: {error}"
         problems.error((*FORMATS, 0), message)
         return None
-    if len([place for place, opens in _groups(first) if opens]) < _GROUPS:
+    if not _has_both(first):
         message = f"must have two groups, the name and the value, got {show(first)}"
         problems.error((*FORMATS, 0), message, hint=f"write '{_USUAL}'")
         return None
@@ -101,6 +99,15 @@ def _groups(pattern: str) -> Iterator[tuple[int, bool]]:
             stack.append(match[0] == "(")
             if stack[-1]:
                 yield match.start(), True
+
+
+def _has_both(pattern: str) -> bool:
+    """
+    Return whether there is a group for the name, and another one behind it.
+    """
+    places = list(_groups(pattern))
+    opening = [place for place, opens in places if opens]
+    return bool(opening) and _after(places, opening[0], opening) > 0
 
 
 def _for_metric(pattern: str, name: str) -> str:

@@ -333,11 +333,7 @@ def _trials(draft: Draft, path: Path, problems: Problems) -> int | None:
     if name == "grid":
         if draft.broken or not draft.parameters:
             return None
-        try:
-            space = Space(parameters=tuple(draft.parameters.values()))
-        except ValueError:
-            return None  # what is wrong with it is told elsewhere
-        return exhaustible(space) or _CELLS
+        return exhaustible(Space(parameters=tuple(draft.parameters.values()))) or _CELLS
     message = f"should be given, or only the goal ends the experiment; it is {_TRIALS}"
     problems.warn(path, message, hint=f"write maxTrialCount: {_TRIALS}", at_key=True)
     return _TRIALS

@@ -82,11 +82,7 @@ def _runs(draft: Draft, problems: Problems) -> int | None:
     if draft.strategy is not None and draft.strategy.name == "grid":
         if draft.broken or not draft.parameters:
             return None
-        try:
-            space = Space(parameters=tuple(draft.parameters.values()))
-        except ValueError:
-            return None  # what is wrong with it is told elsewhere
-        return exhaustible(space) or _CELLS
+        return exhaustible(Space(parameters=tuple(draft.parameters.values()))) or _CELLS
     message = f"should be given, or the sweep has no end; it is {_RUNS}"
     problems.warn(("run_cap",), message, hint=f"write run_cap: {_RUNS}", at_key=True)
     return _RUNS
