@@ -306,6 +306,7 @@ class TestAttempts:
 
         assert told.state.value == "pruned"
         assert told.reason == "the study ended: enough"
+        assert told.metrics == {"y": 1}
 
     def test_a_job_that_is_left_to_others_is_gone_on_with(self, document, tmp_path):
         """

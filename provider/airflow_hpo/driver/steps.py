@@ -54,8 +54,10 @@ class StepRun(TrialRun):
         return names.index(step.name) > names.index(self._last)
 
     def _begin_step(self, trial: Trial, step: Step, folder: Path) -> Outcome | End:
-        # Nobody listened between two steps.
-        if self._is_taken_over and not self._stops_before(step):
+        is_new = self._known.step(step.name) is None
+        if self._is_taken_over and is_new and not self._stops_before(step):
+            self._remember(trial, None)
+            # Nobody listened between two steps.
             self._end_if(self._watch.listen() if self._watch else None)
             if self._called_off is not None:
                 return self._ended_early(self._called_off)
