@@ -256,6 +256,22 @@ def test_one_that_ended_before_anybody_noted_it(engine, tmp_path):
     assert (tmp_path / "ran").read_text() == "x\n"
 
 
+def test_one_that_was_cancelled_before_anybody_noted_it(engine, tmp_path):
+    """
+    It does not start afterwards, though who made it left no word of it.
+    """
+    runner, job = _runner(engine), _job(tmp_path, "echo x >> ran")
+    (tmp_path / ".jobs").mkdir()
+    runner._make(job)
+
+    (found,) = runner.find(study="s", trial=7, workspace=str(tmp_path))
+    runner.cancel(found.handle)
+
+    assert runner.submit(job) == found.handle
+    assert finish(runner, found.handle).cancelled
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_job_of_another_engine(engine, tmp_path):
     """
     Of what another engine runs, nothing is known here, and nothing ended by mistake.
