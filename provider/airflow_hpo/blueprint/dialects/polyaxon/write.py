@@ -129,6 +129,8 @@ def _container(blueprint: Blueprint, losses: Losses) -> dict[str, Any]:
     if not isinstance(image, str):
         image = _IMAGE
         losses.say("trial.runner", f"a container needs an image; {image} is written")
+    else:
+        losses.say("trial.runner", "runs are Polyaxon's own; the image alone is written")
     found: dict[str, Any] = {"image": image}
     if trial.workdir is not None:
         found["workingDir"] = trial.workdir
