@@ -102,7 +102,7 @@ class _Run:
 
 
 @pytest.fixture(scope="module", name="run")
-def _run(self, stack):
+def _run(stack):
     """
     The run at its end, and what was seen on the way.
     """
