@@ -104,7 +104,9 @@ def test_what_was_taken_over_is_taken_over_again(tune):
     [
         pytest.param(("sh run.sh {x}", "sh run.sh {x} more"), id="command"),
         pytest.param(("  reuse", "  environment: {A: b}\n  reuse"), id="environment"),
-        pytest.param(("  reuse", "  runner: {name: subprocess, pass_environment: [A]}\n  reuse"), id="runner"),
+        pytest.param(
+            ("  reuse", "  runner: {name: subprocess, pass_environment: [A]}\n  reuse"), id="runner"
+        ),
         pytest.param(("reuse: true", "reuse: false"), id="not wanted"),
         pytest.param(("[1, 2]", "[3, 4]"), id="values"),
         pytest.param(("[1, 2]", "[1.0, 2.0]"), id="types"),

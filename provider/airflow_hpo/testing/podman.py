@@ -28,8 +28,9 @@ from typing import TYPE_CHECKING, Any
 from airflow_hpo.testing.keeper import environment
 
 if TYPE_CHECKING:
-    from docker import APIClient
     from typing_extensions import Self
+
+    from docker import APIClient
 
 __all__ = ["IMAGE", "PodmanService", "PodmanUnavailableError"]
 
@@ -205,8 +206,9 @@ class PodmanService:
         return tree
 
     def _await(self) -> None:
-        import docker
         from requests.exceptions import RequestException
+
+        import docker
 
         assert self._keeper is not None
         deadline = time.monotonic() + _START_S

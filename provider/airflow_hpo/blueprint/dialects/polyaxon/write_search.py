@@ -131,6 +131,8 @@ def _mapping(blueprint: Blueprint, losses: Losses) -> dict[str, Any]:
         losses.say("strategy.options", "what a row leaves out has no value there")
     if blueprint.budget.trials < len(rows):
         losses.say("budget.trials", f"all {len(rows)} configurations are run")
+    if blueprint.strategy.options.get("repeat", 1) > 1:
+        losses.say("strategy.options.repeat", "each row is run once")
     _startup(blueprint, None, losses)
     return {"values": rows}
 

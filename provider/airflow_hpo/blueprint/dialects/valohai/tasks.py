@@ -258,7 +258,8 @@ def _count(at: _Reading, axes: Axes, configurations: list[dict[str, Value]] | No
     if at.type == "random_search":
         return given or _random_count(at)
     if at.type == _TOGETHER:
-        return given or _missing_count(at, hint="write execution-count: 3")
+        _need_count(at, hint="write execution-count: 3")
+        return given
     if at.type == "manual_search":
         total = len(configurations or [{}])
     else:
@@ -281,11 +282,14 @@ def _random_count(at: _Reading) -> int | None:
         for keys in at.task.keys.get("parameters", [])
         if keys and keys["style"] == "random" and "count" in keys["rules"]
     ]
-    return max(counts) if counts else _missing_count(at, hint="write execution-count: 20")
+    if not counts:
+        _need_count(at, hint="write execution-count: 20")
+    return max(counts, default=None)
 
 
-def _missing_count(at: _Reading, *, hint: str) -> None:
-    if not at.problems.touches((*at.task.path, "execution-count")):
+def _need_count(at: _Reading, *, hint: str) -> None:
+    path = (*at.task.path, "execution-count")
+    if "execution-count" not in at.task.keys and not at.problems.touches(path):
         message = f"execution-count must be given for {at.type.replace('_', ' ')}"
         at.problems.error(at.task.path, message, hint=hint, at_key=True)
 

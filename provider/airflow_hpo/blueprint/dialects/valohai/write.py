@@ -140,6 +140,8 @@ def _kind(blueprint: Blueprint, columns: list[Column], losses: Losses) -> dict[s
         for path in ("strategy", "budget.trials", "execution"):
             losses.say(path, "where nothing is searched there is one execution")
         return {"type": "grid_search"}
+    if _works_together(blueprint):
+        return {"type": "distributed"}
     if name not in _TYPES:
         losses.say("strategy.name", f"{name} is none of theirs; Bayesian optimisation is written")
     found = _TYPES.get(name, _TYPES["tpe"])
@@ -150,10 +152,25 @@ def _kind(blueprint: Blueprint, columns: list[Column], losses: Losses) -> dict[s
     if found.get("engine") == "hyperopt" and blueprint.strategy.options.get("startup") != "number":
         message = "start-up goes by an execution's number, not by how many have finished"
         losses.say("strategy.options.startup", message)
+    _say_options(blueprint, losses)
+    return found
+
+
+def _say_options(blueprint: Blueprint, losses: Losses) -> None:
+    name = blueprint.strategy.name
     for option in blueprint.strategy.options:
         if (name, option) not in {("manual", "configurations"), ("hyperopt_tpe", "startup")}:
             losses.say(f"strategy.options.{option}", "there is no such option")
-    return found
+
+
+def _works_together(blueprint: Blueprint) -> bool:
+    """
+    Return whether all executions have one configuration, and wait for each other.
+    """
+    options, platform = blueprint.strategy.options, blueprint.trial.platform
+    group = None if platform is None else platform.options.get("group")
+    alone = len(options.get("configurations", ())) == 1
+    return alone and group is not None and group == options.get("repeat", 1)
 
 
 def _searched(
@@ -164,6 +181,14 @@ def _searched(
     """
     if kind == "manual_search":
         return {"parameter-sets": _sets(blueprint, columns, losses)}
+    if kind == "distributed":
+        row = _sets(blueprint, columns, losses)[0]
+        return {
+            "parameters": [
+                {"name": name, "style": "single", "rules": {"value": value}}
+                for name, value in row.items()
+            ]
+        }
     return {
         "parameters": [
             searched_as(column, losses, listed=kind == "grid_search")
@@ -203,7 +228,9 @@ def _counts(blueprint: Blueprint, *, kind: str) -> dict[str, Any]:
     execution = blueprint.execution
     usual = Execution()
     found: dict[str, Any] = {}
-    if kind in {"random_search", "bayesian_tpe"} or blueprint.budget.trials < _total(blueprint):
+    if kind in {"random_search", "bayesian_tpe", "distributed"} or blueprint.budget.trials < _total(
+        blueprint
+    ):
         found["execution-count"] = blueprint.budget.trials
     batch = execution.batch_size
     if execution.mode != "batch":
