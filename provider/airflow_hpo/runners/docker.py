@@ -27,7 +27,6 @@ from airflow_hpo.runners.docker_output import PAGE, Follower
 from airflow_hpo.runners.docker_state import OVER, WAITING, ending_of, ran_s
 from airflow_hpo.runners.files import Ending
 from airflow_hpo.runners.remote import AwayError, RemoteHandle, RemoteOptions, RemoteRunner, Sight
-from airflow_hpo.runners.transcript import writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -150,8 +149,6 @@ class DockerRunner(RemoteRunner):
     def _settled(self, job: RemoteHandle, sight: Sight | None) -> JobState:
         if sight is None:
             return JobState.UNKNOWN
-        if sight.ending is not None:
-            _note(job)
         state = super()._settled(job, sight)
         if state is JobState.DONE:
             follower = self._followers.pop(job.text, None)
@@ -233,8 +230,6 @@ class DockerRunner(RemoteRunner):
         job = RemoteHandle.parse(handle)
         if job is not None and self._state(job) is JobState.UNKNOWN and not job.is_superseded:
             self._refuse_elsewhere(job)
-        elif job is not None and not job.is_superseded:
-            _note(job)
         super().cancel(handle)
 
     def _refuse_elsewhere(self, job: RemoteHandle) -> None:
@@ -310,17 +305,6 @@ class DockerRunner(RemoteRunner):
 
 def _container(job: RemoteHandle) -> str:
     return str(job.place.get("container", ""))
-
-
-def _note(job: RemoteHandle) -> None:
-    """
-    Write down that *job* exists, where who made it died before doing so.
-
-    Otherwise whoever hands it in once more, after it has ended, would start it again.
-    """
-    with writing(job.files):
-        if RemoteHandle.read(job.files.handle) is None:
-            job.files.handle.write_text(job.text + "\n", "utf-8")
 
 
 def _write(pen: Pen, start: int, data: bytes) -> None:

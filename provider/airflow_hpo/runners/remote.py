@@ -192,6 +192,7 @@ class RemoteRunner:
             return sight.state
         if sight is None and not job.files.handle.exists():
             return JobState.UNKNOWN
+        _note(job)
         with writing(job.files) as pen:
             if sight is not None:
                 self._read(job, pen, last=True)
@@ -297,6 +298,7 @@ class RemoteRunner:
         job = RemoteHandle.parse(handle)
         if job is None or self._state(job) in ENDED:
             return
+        _note(job)
         with writing(job.files):
             job.files.cancel.touch()
         self._stop_patiently(job)
@@ -317,3 +319,14 @@ class RemoteRunner:
         except AwayError as error:
             return error
         return None
+
+
+def _note(job: RemoteHandle) -> None:
+    """
+    Write down that *job* exists, where who made it died before doing so.
+
+    Otherwise whoever hands it in once more, after it has ended, would start it again.
+    """
+    with writing(job.files):
+        if RemoteHandle.read(job.files.handle) is None:
+            job.files.handle.write_text(job.text + "\n", "utf-8")
