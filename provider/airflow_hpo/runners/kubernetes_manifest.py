@@ -54,7 +54,7 @@ def label_value(text: str) -> str:
         >>> label_value("digits-2026")
         'digits-2026'
         >>> label_value("nightly: 2026")
-        'nightly-2026-d6a7cb1b'
+        'nightly-2026-6577eb07'
     """
     if _LABEL.fullmatch(text):
         return text

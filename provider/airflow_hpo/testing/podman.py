@@ -247,4 +247,4 @@ def _userland() -> Iterator[tuple[str, str]]:
         if Path(folder).exists():
             yield str(Path(folder).resolve()), folder
     ours = {sys.prefix, sys.base_prefix, str(Path(__file__).parents[2])}
-    yield from ((folder, folder) for folder in sorted(ours) if not folder.startswith("/usr/"))
+    yield from ((folder, folder) for folder in sorted(ours) if not f"{folder}/".startswith("/usr/"))
