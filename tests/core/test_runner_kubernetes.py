@@ -234,7 +234,7 @@ def test_a_cluster_that_stumbles_ends_no_job(cluster, runner, tmp_path):
     Answers that are errors are no news of the job.
     """
     handle = runner.submit(job_in(tmp_path, "until [ -e go ]; do sleep 0.01; done; echo done"))
-    assert runner.state(handle) is JobState.RUNNING
+    until(lambda: runner.state(handle) is JobState.RUNNING)
     cluster.broken += [500, 503, 429, 401, 403]
 
     assert [runner.state(handle) for _ in range(5)] == [JobState.RUNNING] * 5
