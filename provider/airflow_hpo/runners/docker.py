@@ -191,23 +191,6 @@ class DockerRunner(RemoteRunner):
         follower = self._followers.get(job.text)
         return super()._is_due(job) if follower is None else follower.bell.is_set()
 
-    def wait(self, handle: str, seconds: float, *, since: int | None = None) -> JobState:
-        """
-        Return the job's state after *seconds*, or earlier if there is news.
-        """
-        job = RemoteHandle.parse(handle)
-        if job is None:
-            return JobState.UNKNOWN
-        deadline = time.monotonic() + seconds
-        while True:
-            state = self._lately(job)
-            left = deadline - time.monotonic()
-            if state in ENDED or left <= 0:
-                return state
-            if since is not None and self.logs(handle, since)[0]:
-                return state
-            self._nap(job, min(self.options.poll_s, left))
-
     def _nap(self, job: RemoteHandle, seconds: float) -> None:
         """
         Sleep until there is output, the job ends, or *seconds* are over.

@@ -247,7 +247,14 @@ class RemoteRunner:
                 return state
             if since is not None and self.logs(handle, since)[0]:
                 return state
-            time.sleep(min(self.options.poll_s, left))
+            self._nap(job, min(self.options.poll_s, left))
+
+    def _nap(self, job: RemoteHandle, seconds: float) -> None:
+        """
+        Sleep for *seconds*, or less where there may be news of *job* before.
+        """
+        del job
+        time.sleep(seconds)
 
     def _lately(self, job: RemoteHandle) -> JobState:
         when, state = self._seen.get(job.id, (-1e9, JobState.PENDING))

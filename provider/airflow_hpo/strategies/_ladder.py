@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from pydantic import Field
 
 from airflow_hpo.errors import Problem
-from airflow_hpo.model.ladder import Bracket, Place, Scale, place_of, total_trials
+from airflow_hpo.model.ladder import Bracket, Place, Rung, Scale, place_of, total_trials
 from airflow_hpo.model.objective import loss
 from airflow_hpo.model.trial import Suggestion, Trial
 from airflow_hpo.model.values import derive_seed
@@ -297,12 +297,34 @@ class Ladder:
             standing = members.at(place)
             if not standing or not all(trial.is_final for trial in standing):
                 return []
-            # Fewer than planned came so far where the space ended, or trials failed.
-            limit = min(above.trials, max(1, int(len(standing) // self.options.eta)))
-            due = members.due(place, limit)
+            due = self._above(space, members, place, rung=above, count=count, seed=seed)
             if due:
-                return self._promoted(due[:count], place, above.resource, members)
+                return due
         return []
+
+    def _above(
+        self, space: Space, members: Members, place: Place, *, rung: Rung, count: int, seed: int
+    ) -> list[Suggestion]:
+        """
+        Return up to *count* trials that go on from *place*, whose trials have all ended.
+
+        Args:
+            space: What is allowed.
+
+            members: The history.
+
+            place: Where they come from.
+
+            rung: Where they go.
+
+            count: How many are wanted.
+
+            seed: The study's seed.
+        """
+        del space, seed
+        # Fewer than planned came so far where the space ended, or trials failed.
+        limit = min(rung.trials, max(1, int(len(members.at(place)) // self.options.eta)))
+        return self._promoted(members.due(place, limit)[:count], place, rung.resource, members)
 
     def _promoted(
         self, trials: Sequence[Trial], place: Place, resource: float, members: Members

@@ -132,35 +132,17 @@ class PbtStrategy(Ladder):
             found[-1] = resource.max
         return tuple(dict.fromkeys(found))
 
-    def _of_bracket(
-        self,
-        space: Space,
-        bracket: Bracket,
-        members: Members,
-        count: int,
-        *,
-        seed: int,
-        first: bool,
+    def _above(
+        self, space: Space, members: Members, place: Place, *, rung: Rung, count: int, seed: int
     ) -> list[Suggestion]:
         """
-        Return what is due: the first generation, or members of the one after a whole one.
+        Return the next members of the generation after a whole one.
         """
-        if count <= 0:
+        standing, begun = members.at(place), len(members.at(place.above()))
+        if begun >= len(standing):
             return []
-        found = self._new(space, bracket, members, count, seed=seed, first=first)
-        if found:
-            return found
-        for rung, above in pairwise(bracket.rungs):
-            place = Place(bracket.iteration, bracket.bracket, rung.rung)
-            standing = members.at(place)
-            if not standing or not all(trial.is_final for trial in standing):
-                return []
-            begun = len(members.at(place.above()))
-            if begun < len(standing):
-                following = self._following(space, standing, place, seed=seed)
-                due = following[begun : begun + count]
-                return [self._as_member(each, above.resource, place, members) for each in due]
-        return []
+        due = self._following(space, standing, place, seed=seed)[begun : begun + count]
+        return [self._as_member(each, rung.resource, place, members) for each in due]
 
     def _following(
         self, space: Space, standing: Sequence[Trial], place: Place, *, seed: int
