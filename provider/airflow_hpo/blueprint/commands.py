@@ -10,7 +10,7 @@ from airflow_hpo.blueprint.template import Template
 
 if TYPE_CHECKING:
     from airflow_hpo.blueprint.jinja import JinjaTemplate
-    from airflow_hpo.model.blueprint import Step
+    from airflow_hpo.model.trial_spec import Step
 
     CommandTemplate: TypeAlias = Template | JinjaTemplate
 

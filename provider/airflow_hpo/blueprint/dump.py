@@ -8,28 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.blueprint.emit import Block, emit
 from airflow_hpo.blueprint.units import show_duration, show_share
-from airflow_hpo.model.blueprint import (
-    DagSpec,
-    Execution,
-    Placement,
-    Step,
-    StrategySpec,
-    TaskSpec,
-    TrialSpec,
-)
+from airflow_hpo.model.dag import DagSpec
 from airflow_hpo.model.distribution import Categorical, Constant, Float, Int
+from airflow_hpo.model.placement import Placement, TaskSpec
 from airflow_hpo.model.retuning import ScheduleSpec
 from airflow_hpo.model.stop import ExpressionRule, PlateauRule
+from airflow_hpo.model.strategy import Execution, StrategySpec
+from airflow_hpo.model.trial_spec import Step, TrialSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic import BaseModel
 
-    from airflow_hpo.model.blueprint import Blueprint, Resource
+    from airflow_hpo.model.blueprint import Blueprint
     from airflow_hpo.model.callbacks import Callback, Callbacks
     from airflow_hpo.model.distribution import Distribution
     from airflow_hpo.model.objective import Objective
+    from airflow_hpo.model.resource import Resource
     from airflow_hpo.model.retuning import ChampionSpec, PreviousStart
     from airflow_hpo.model.space import Parameter
     from airflow_hpo.model.stop import Budget, StopRule

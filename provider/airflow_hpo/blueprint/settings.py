@@ -15,11 +15,12 @@ from pydantic import ValidationError
 
 from airflow_hpo.blueprint.bounds import rebound
 from airflow_hpo.errors import StudyError
-from airflow_hpo.model.blueprint import Blueprint, StrategySpec
+from airflow_hpo.model.blueprint import Blueprint
 from airflow_hpo.model.explain import flaws
 from airflow_hpo.model.registry import did_you_mean
 from airflow_hpo.model.space import Parameter, Space
 from airflow_hpo.model.stop import MetricRule, StopRule, to_number
+from airflow_hpo.model.strategy import StrategySpec
 from airflow_hpo.model.values import Value
 from airflow_hpo.model.warm_start import WarmStart, WarmStartSource
 from airflow_hpo.strategies import STRATEGIES, setting_for

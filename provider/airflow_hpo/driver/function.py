@@ -24,9 +24,9 @@ from airflow_hpo.driver.job import build_job
 from airflow_hpo.driver.workspace import study_folder
 from airflow_hpo.errors import TrialError, TrialFailedError, TrialInvalidError
 from airflow_hpo.metrics import create_collector, judge
-from airflow_hpo.model.blueprint import MetricsSpec
 from airflow_hpo.model.job import JobResult
 from airflow_hpo.model.trial import Failure
+from airflow_hpo.model.trial_spec import MetricsSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_hpo.metrics import Collector
-    from airflow_hpo.model.blueprint import RunnerSpec, Step
     from airflow_hpo.model.job import Job
+    from airflow_hpo.model.placement import RunnerSpec
     from airflow_hpo.model.trial import Measurement, Outcome, Trial
+    from airflow_hpo.model.trial_spec import Step
     from airflow_hpo.runners.base import Runner
 
 __all__ = ["End", "JobRun"]

@@ -20,8 +20,9 @@ from airflow_hpo.report import write_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow_hpo.model.blueprint import Blueprint, Step
+    from airflow_hpo.model.blueprint import Blueprint
     from airflow_hpo.model.trial import Trial
+    from airflow_hpo.model.trial_spec import Step
     from airflow_hpo.model.values import Value
 
 __all__ = ["build_job", "scene_of", "trial_label"]

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from airflow_hpo.model.blueprint import Blueprint, RunnerSpec, Step
+    from airflow_hpo.model.blueprint import Blueprint
+    from airflow_hpo.model.placement import RunnerSpec
     from airflow_hpo.model.record import Attempt
     from airflow_hpo.model.trial import Trial
+    from airflow_hpo.model.trial_spec import Step
     from airflow_hpo.runners.base import Runner
     from airflow_hpo.study import Study
 

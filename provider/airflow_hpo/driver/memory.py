@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_hpo.metrics import final_metrics, judge
-from airflow_hpo.model.blueprint import RunnerSpec
+from airflow_hpo.model.placement import RunnerSpec
 from airflow_hpo.model.stop import Stop
 from airflow_hpo.model.trial import Failure, Outcome, TrialState
 

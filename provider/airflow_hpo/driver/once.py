@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import IO
 
-    from airflow_hpo.model.blueprint import Step
+    from airflow_hpo.model.trial_spec import Step
     from airflow_hpo.study import Study
 
 __all__ = ["Turn", "has_run", "turn_of"]

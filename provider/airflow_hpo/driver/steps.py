@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_hpo.driver.handling import End
-    from airflow_hpo.model.blueprint import Step
     from airflow_hpo.model.record import Attempt
     from airflow_hpo.model.trial import Outcome, Trial
+    from airflow_hpo.model.trial_spec import Step
     from airflow_hpo.study import Study
 
 __all__ = ["StepRun", "failures_of", "open_key"]

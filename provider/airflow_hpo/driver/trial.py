@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from airflow_hpo.model.blueprint import RunnerSpec, Step
+    from airflow_hpo.model.placement import RunnerSpec
     from airflow_hpo.model.trial import Outcome, Trial
+    from airflow_hpo.model.trial_spec import Step
 
 __all__ = ["TrialRun"]
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
 
-from airflow_hpo.model.blueprint import Retries, RunnerSpec
+from airflow_hpo.model.placement import RunnerSpec
+from airflow_hpo.model.trial_spec import Retries
 from airflow_hpo.operators.function import InnerTask
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from airflow_hpo.blueprint.document import Path
-    from airflow_hpo.model.blueprint import Blueprint, RunnerSpec
+    from airflow_hpo.model.blueprint import Blueprint
+    from airflow_hpo.model.placement import RunnerSpec
 
 __all__ = ["Installation", "check_for_installation"]
 

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_hpo.blueprint.document import dotted, read_document
 from airflow_hpo.errors import BlueprintError, Problem
 from airflow_hpo.hooks.compat import conf
-from airflow_hpo.model.blueprint import TASK_OPTIONS
+from airflow_hpo.model.placement import TASK_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from airflow_hpo.blueprint.document import Document, Path
-    from airflow_hpo.model.blueprint import Blueprint, Placement, RunnerSpec, Step, TaskSpec
+    from airflow_hpo.model.blueprint import Blueprint
+    from airflow_hpo.model.placement import Placement, RunnerSpec, TaskSpec
+    from airflow_hpo.model.trial_spec import Step
 
 __all__ = ["Demand", "Places", "demands", "executor_class", "find_problems", "task_options"]
 

@@ -34,8 +34,9 @@ from airflow_hpo.strategies import STRATEGIES
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from airflow_hpo.model.blueprint import Blueprint, Step
+    from airflow_hpo.model.blueprint import Blueprint
     from airflow_hpo.model.ladder import Bracket
+    from airflow_hpo.model.trial_spec import Step
     from airflow_hpo.plan import Plan
 
     Layout: TypeAlias = Callable[["Site"], ReportOperator]

@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_hpo.model.blueprint import Blueprint, StrategySpec, TrialSpec
-from airflow_hpo.model.blueprint import Step as JobStep
+from airflow_hpo.model.blueprint import Blueprint
 from airflow_hpo.model.distribution import Distribution
 from airflow_hpo.model.objective import Objective
 from airflow_hpo.model.space import Parameter, Space
 from airflow_hpo.model.stop import Budget
+from airflow_hpo.model.strategy import StrategySpec
 from airflow_hpo.model.trial import Failure, TrialState
+from airflow_hpo.model.trial_spec import Step as JobStep
+from airflow_hpo.model.trial_spec import TrialSpec
 from airflow_hpo.model.values import Configuration, Value, canonical
 
 __all__ = ["ForeignStudy", "ForeignTrial", "json_value", "make_blueprint"]

@@ -13,7 +13,7 @@ from airflow_hpo.metrics.judge import final_metrics, judge
 from airflow_hpo.model.registry import Table
 
 if TYPE_CHECKING:
-    from airflow_hpo.model.blueprint import MetricsSpec
+    from airflow_hpo.model.trial_spec import MetricsSpec
 
 __all__ = [
     "FORMATS",

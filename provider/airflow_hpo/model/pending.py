@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from airflow_hpo.model.trial import Failure, TrialState
 
 if TYPE_CHECKING:
-    from airflow_hpo.model.blueprint import Retries
     from airflow_hpo.model.record import StudyRecord
     from airflow_hpo.model.trial import Trial
+    from airflow_hpo.model.trial_spec import Retries
 
 __all__ = ["awaits_retry", "unsettled"]
 

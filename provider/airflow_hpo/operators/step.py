@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_hpo.driver import TrialRun
-    from airflow_hpo.model.blueprint import Retries
     from airflow_hpo.model.record import Attempt
+    from airflow_hpo.model.trial_spec import Retries
     from airflow_hpo.operators.base import BlueprintLike
     from airflow_hpo.study import Study
 

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_hpo.driver.attempt import AttemptRun
-    from airflow_hpo.model.blueprint import Blueprint, Retries, RunnerSpec
+    from airflow_hpo.model.blueprint import Blueprint
+    from airflow_hpo.model.placement import RunnerSpec
     from airflow_hpo.model.record import Attempt
     from airflow_hpo.model.trial import Trial
+    from airflow_hpo.model.trial_spec import Retries
     from airflow_hpo.operators.function import InnerTask
     from airflow_hpo.study import Study
 

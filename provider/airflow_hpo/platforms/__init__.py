@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from airflow_hpo.model.registry import Table
 
 if TYPE_CHECKING:
-    from airflow_hpo.model.blueprint import PlatformSpec
+    from airflow_hpo.model.trial_spec import PlatformSpec
     from airflow_hpo.platforms.base import Platform
 
 __all__ = ["PLATFORMS", "create_platform"]

@@ -11,8 +11,8 @@ from airflow_hpo.model.registry import Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_hpo.model.blueprint import PrunerSpec
     from airflow_hpo.model.objective import Objective
+    from airflow_hpo.model.strategy import PrunerSpec
     from airflow_hpo.pruners.base import Pruner
 
 __all__ = ["PRUNERS", "create_pruner"]

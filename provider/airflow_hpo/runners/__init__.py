@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_hpo.model.registry import Table
 
 if TYPE_CHECKING:
-    from airflow_hpo.model.blueprint import RunnerSpec
+    from airflow_hpo.model.placement import RunnerSpec
     from airflow_hpo.runners.base import Runner
 
 __all__ = ["RUNNERS", "create_runner", "is_remote"]

@@ -13,8 +13,10 @@ from airflow_hpo.strategies.base import STARTUP_TRIALS, Setting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_hpo.model.blueprint import Blueprint, Execution, Resource, StrategySpec
+    from airflow_hpo.model.blueprint import Blueprint
     from airflow_hpo.model.objective import Objective
+    from airflow_hpo.model.resource import Resource
+    from airflow_hpo.model.strategy import Execution, StrategySpec
     from airflow_hpo.model.values import Configuration
     from airflow_hpo.strategies.base import Strategy
 

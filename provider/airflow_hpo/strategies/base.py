@@ -14,8 +14,8 @@ from airflow_hpo.model.base import Document
 from airflow_hpo.model.outcomes import Outcomes
 
 if TYPE_CHECKING:
-    from airflow_hpo.model.blueprint import Resource
     from airflow_hpo.model.objective import Objective
+    from airflow_hpo.model.resource import Resource
     from airflow_hpo.model.space import Space
     from airflow_hpo.model.trial import Suggestion, Trial
     from airflow_hpo.model.values import Configuration

@@ -10,7 +10,6 @@ from typing import Literal
 from pydantic import ValidationError
 
 from airflow_hpo.errors import Problem
-from airflow_hpo.model.blueprint import StrategySpec
 from airflow_hpo.model.distribution import (
     Categorical,
     Distribution,
@@ -23,6 +22,7 @@ from airflow_hpo.model.explain import Flaw, flaws
 from airflow_hpo.model.objective import Objective
 from airflow_hpo.model.registry import did_you_mean
 from airflow_hpo.model.space import Parameter, Space
+from airflow_hpo.model.strategy import StrategySpec
 from airflow_hpo.model.values import Configuration
 from airflow_hpo.strategies import PLANNED, STRATEGIES, create_strategy
 from airflow_hpo.strategies._lattice import count_configurations

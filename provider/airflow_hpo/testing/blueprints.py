@@ -11,21 +11,9 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from airflow_hpo.blueprint.template import ALL_PARAMETERS
-from airflow_hpo.model.blueprint import (
-    Blueprint,
-    DagSpec,
-    Execution,
-    MetricsSpec,
-    PlatformSpec,
-    PrunerSpec,
-    Resource,
-    Retries,
-    RunnerSpec,
-    Step,
-    StrategySpec,
-    TrialSpec,
-)
+from airflow_hpo.model.blueprint import Blueprint
 from airflow_hpo.model.callbacks import Callback, Callbacks
+from airflow_hpo.model.dag import DagSpec
 from airflow_hpo.model.distribution import (
     Categorical,
     Constant,
@@ -36,10 +24,14 @@ from airflow_hpo.model.distribution import (
     Normal,
 )
 from airflow_hpo.model.objective import Objective
+from airflow_hpo.model.placement import RunnerSpec
+from airflow_hpo.model.resource import Resource
 from airflow_hpo.model.retuning import ChampionSpec, PreviousStart, ScheduleSpec
 from airflow_hpo.model.signs import FailureSigns, FailureSpec
 from airflow_hpo.model.space import Parameter, Space
 from airflow_hpo.model.stop import Budget, ExpressionRule, MetricRule, PlateauRule, StopRule
+from airflow_hpo.model.strategy import Execution, PrunerSpec, StrategySpec
+from airflow_hpo.model.trial_spec import MetricsSpec, PlatformSpec, Retries, Step, TrialSpec
 from airflow_hpo.model.values import Configuration, Value, canonical
 from airflow_hpo.strategies.support import unsupported
 

@@ -14,8 +14,8 @@ from airflow_hpo.runners import create_runner
 from airflow_hpo.runners.base import ENDED, Runner, pages
 
 if TYPE_CHECKING:
-    from airflow_hpo.model.blueprint import RunnerSpec
     from airflow_hpo.model.job import JobResult, JobState
+    from airflow_hpo.model.placement import RunnerSpec
 
 __all__ = ["PATIENCE_S", "Look", "finish", "look", "output", "until"]
 

@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from airflow_hpo.model.blueprint import PrunerSpec
 from airflow_hpo.model.objective import Objective
+from airflow_hpo.model.strategy import PrunerSpec
 from airflow_hpo.model.trial import Measurement, Trial, TrialState
 from airflow_hpo.pruners import create_pruner
 from airflow_hpo.pruners.base import Pruner, PrunerOptions

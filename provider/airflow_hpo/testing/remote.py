@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from airflow_hpo.errors import TrialFailedError
-from airflow_hpo.model.blueprint import RunnerSpec
 from airflow_hpo.model.job import Job, JobResult, JobState
+from airflow_hpo.model.placement import RunnerSpec
 from airflow_hpo.model.trial import Failure
 from airflow_hpo.runners import create_runner
 from airflow_hpo.runners.base import ENDED, Runner, Searchable

@@ -27,10 +27,11 @@ from typing import Any, ClassVar
 import pytest
 
 from airflow_hpo.errors import SpaceExhaustedError
-from airflow_hpo.model.blueprint import Resource, StrategySpec
 from airflow_hpo.model.distribution import Categorical, Constant, Distribution, Int
 from airflow_hpo.model.objective import Objective
+from airflow_hpo.model.resource import Resource
 from airflow_hpo.model.space import Space
+from airflow_hpo.model.strategy import StrategySpec
 from airflow_hpo.model.trial import Suggestion, Trial, TrialState
 from airflow_hpo.model.values import Value, canonical
 from airflow_hpo.strategies import STRATEGIES, create_strategy

@@ -8,18 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from airflow_hpo.model.blueprint import (
-    DagSpec,
-    Execution,
-    PrunerSpec,
-    Resource,
-    StrategySpec,
-    TrialSpec,
-)
 from airflow_hpo.model.callbacks import Callbacks
+from airflow_hpo.model.dag import DagSpec
 from airflow_hpo.model.objective import Objective
+from airflow_hpo.model.resource import Resource
 from airflow_hpo.model.space import Parameter
 from airflow_hpo.model.stop import Budget, StopRule
+from airflow_hpo.model.strategy import Execution, PrunerSpec, StrategySpec
+from airflow_hpo.model.trial_spec import TrialSpec
 from airflow_hpo.model.values import Value
 from airflow_hpo.model.warm_start import WarmStart
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_hpo.blueprint.checks.draft import Draft
     from airflow_hpo.blueprint.document import Path
     from airflow_hpo.blueprint.problems import Problems
-    from airflow_hpo.model.blueprint import RunnerSpec
+    from airflow_hpo.model.placement import RunnerSpec
 
 __all__ = ["check_executor_configs", "check_gpus"]
 

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 from airflow_hpo.blueprint.checks.trial import check_runner
 from airflow_hpo.blueprint.template import ALL_PARAMETERS
-from airflow_hpo.model.blueprint import TASK_OPTIONS
+from airflow_hpo.model.placement import TASK_OPTIONS
 from airflow_hpo.strategies import STRATEGIES
 from airflow_hpo.strategies.support import able_to
 
 if TYPE_CHECKING:
     from airflow_hpo.blueprint.checks.draft import Draft
     from airflow_hpo.blueprint.problems import Problems
-    from airflow_hpo.model.blueprint import Placement, Resource, StrategySpec
+    from airflow_hpo.model.placement import Placement
+    from airflow_hpo.model.resource import Resource
+    from airflow_hpo.model.strategy import StrategySpec
     from airflow_hpo.strategies.base import Support
 
 __all__ = ["check_execution", "check_resource", "is_ladder"]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from airflow_hpo.blueprint.commands import parse_command
 from airflow_hpo.blueprint.problems import show
-from airflow_hpo.model.blueprint import TASK_OPTIONS, Step
+from airflow_hpo.model.placement import TASK_OPTIONS
+from airflow_hpo.model.trial_spec import Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

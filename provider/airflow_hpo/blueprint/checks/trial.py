@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from airflow_hpo.blueprint.commands import CommandTemplate
     from airflow_hpo.blueprint.document import Path
     from airflow_hpo.blueprint.problems import Problems
-    from airflow_hpo.model.blueprint import RunnerSpec, Step
+    from airflow_hpo.model.placement import RunnerSpec
+    from airflow_hpo.model.trial_spec import Step
     from airflow_hpo.model.values import Value
 
 __all__ = ["check_runner", "check_trial"]
