@@ -36,7 +36,6 @@ _MODULES = (
     "airflow_hpo.operators.trial",
     "airflow_hpo.runners.subprocess",
     "airflow_hpo.storage.sql",
-    "airflow_hpo.storage.sql_work",
     "airflow_hpo.strategies.random",
 )
 

@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from airflow_hpo.storage import codec, rules
-from airflow_hpo.storage import sql_look as look
-from airflow_hpo.storage import sql_work as work
+from airflow_hpo.storage import codec, rules, sql_attempts, sql_look, sql_notes, sql_studies
 from airflow_hpo.storage.sql_database import Database
 
 if TYPE_CHECKING:
@@ -76,12 +74,12 @@ class SqlStorage:
         definition_text, plan_text = codec.dump(definition), codec.dump(plan)
 
         def known(connection: Connection) -> StudyRecord | None:
-            found = work.exists(connection, study)
-            return work.load(connection, study) if found else None
+            found = sql_studies.exists(connection, study)
+            return sql_studies.load(connection, study) if found else None
 
         # Every task opens its study; only the first should wait for writers.
         return self._database.read(known) or self._database.write(
-            lambda connection: work.create(
+            lambda connection: sql_studies.create(
                 connection, study, definition=definition_text, seed=int(seed), plan=plan_text
             )
         )
@@ -91,7 +89,7 @@ class SqlStorage:
         See `Storage.load`.
         """
         return self._database.read(
-            lambda connection: work.load(connection, study, measurements=measurements)
+            lambda connection: sql_studies.load(connection, study, measurements=measurements)
         )
 
     def redefine(self, study: str, definition: Mapping[str, Value]) -> None:
@@ -99,7 +97,7 @@ class SqlStorage:
         See `Storage.redefine`.
         """
         text = codec.dump(definition)
-        self._database.write(lambda connection: work.redefine(connection, study, text))
+        self._database.write(lambda connection: sql_studies.redefine(connection, study, text))
 
     def note(
         self, study: str, kind: str, make: Callable[[], Mapping[str, Value]]
@@ -108,18 +106,20 @@ class SqlStorage:
         See `Storage.note`.
         """
         rules.check_note(kind)
-        known = self._database.read(lambda connection: work.noted(connection, study, kind))
+        known = self._database.read(lambda connection: sql_notes.noted(connection, study, kind))
         if known is not None:
             return known
         data = codec.copy(make())
-        return self._database.write(lambda connection: work.note(connection, study, kind, data))
+        return self._database.write(
+            lambda connection: sql_notes.note(connection, study, kind, data)
+        )
 
     def noted(self, kind: str) -> Mapping[str, Mapping[str, Value]]:
         """
         See `Storage.noted`.
         """
         rules.check_note(kind)
-        return self._database.read(lambda connection: work.noted_of_all(connection, kind))
+        return self._database.read(lambda connection: sql_notes.noted_of_all(connection, kind))
 
     def promote(self, study: str, key: str, data: Mapping[str, Value]) -> None:
         """
@@ -127,13 +127,13 @@ class SqlStorage:
         """
         rules.check_key(key)
         event = rules.promoted(study, key, data, now=time.time())
-        self._database.write(lambda connection: work.promote(connection, study, key, event))
+        self._database.write(lambda connection: sql_notes.promote(connection, study, key, event))
 
     def promotions(self) -> Sequence[Mapping[str, Value]]:
         """
         See `Storage.promotions`.
         """
-        return self._database.read(work.promotions)
+        return self._database.read(sql_notes.promotions)
 
     def claim(self, study: str, key: str) -> bool:
         """
@@ -141,25 +141,27 @@ class SqlStorage:
         """
         rules.check_key(key)
         token = uuid4().hex
-        return self._database.write(lambda connection: work.claim(connection, study, key, token))
+        return self._database.write(
+            lambda connection: sql_notes.claim(connection, study, key, token)
+        )
 
     def studies(self) -> Sequence[StudySummary]:
         """
         See `Storage.studies`.
         """
-        return self._database.read(work.studies)
+        return self._database.read(sql_studies.studies)
 
     def version(self, study: str) -> str:
         """
         See `Storage.version`.
         """
-        return self._database.read(lambda connection: look.version(connection, study))
+        return self._database.read(lambda connection: sql_look.version(connection, study))
 
     def keys(self, study: str) -> Sequence[str]:
         """
         See `Storage.keys`.
         """
-        return self._database.read(lambda connection: look.keys(connection, study))
+        return self._database.read(lambda connection: sql_look.keys(connection, study))
 
     def append(
         self, study: str, key: str, propose: Propose, *, measurements: bool = False
@@ -169,17 +171,17 @@ class SqlStorage:
         """
         rules.check_key(key)
 
-        def ask(connection: Connection) -> work.Asked | work.Opening:
-            return work.ask(connection, study, key, measurements=measurements)
+        def ask(connection: Connection) -> sql_studies.Asked | sql_studies.Opening:
+            return sql_studies.ask(connection, study, key, measurements=measurements)
 
         def add(
-            connection: Connection, found: work.Opening, suggestions: Sequence[Suggestion]
+            connection: Connection, found: sql_studies.Opening, suggestions: Sequence[Suggestion]
         ) -> tuple[Trial, ...]:
-            return work.add_trials(connection, found, key, suggestions)
+            return sql_studies.add_trials(connection, found, key, suggestions)
 
         def ask_and_add(connection: Connection) -> tuple[Trial, ...]:
             found = ask(connection)
-            if isinstance(found, work.Asked):
+            if isinstance(found, sql_studies.Asked):
                 return found.trials
             return add(connection, found, propose(found.record))
 
@@ -189,7 +191,7 @@ class SqlStorage:
         # anything for as long as *propose* takes. So the asking wait outside.
         with self._database.turn():
             found = self._database.read(ask)
-            if isinstance(found, work.Asked):
+            if isinstance(found, sql_studies.Asked):
                 return found.trials
             suggestions = propose(found.record)
             return self._database.write(lambda connection: add(connection, found, suggestions))
@@ -200,7 +202,7 @@ class SqlStorage:
         """
         rules.check_key(key)
         return self._database.write(
-            lambda connection: work.start(connection, study, number, key=key, at=at)
+            lambda connection: sql_attempts.start(connection, study, number, key=key, at=at)
         )
 
     def measure(
@@ -217,7 +219,7 @@ class SqlStorage:
         """
         rules.check_measure(number, measurements, first=first)
         self._database.write(
-            lambda connection: work.measure(
+            lambda connection: sql_attempts.measure(
                 connection, study, number, measurements, attempt=attempt, first=first
             )
         )
@@ -229,14 +231,16 @@ class SqlStorage:
         See `Storage.measurements`.
         """
         return self._database.read(
-            lambda connection: work.measurements(connection, study, number, attempt=attempt)
+            lambda connection: sql_attempts.measurements(connection, study, number, attempt=attempt)
         )
 
     def attempts(self, study: str, number: int) -> Sequence[Attempt]:
         """
         See `Storage.attempts`.
         """
-        return self._database.read(lambda connection: work.attempts(connection, study, number))
+        return self._database.read(
+            lambda connection: sql_attempts.attempts(connection, study, number)
+        )
 
     def remember(self, study: str, number: int, data: Mapping[str, Value], *, attempt: int) -> None:
         """
@@ -244,7 +248,9 @@ class SqlStorage:
         """
         copied = codec.copy(data)
         self._database.write(
-            lambda connection: work.remember(connection, study, number, copied, attempt=attempt)
+            lambda connection: sql_attempts.remember(
+                connection, study, number, copied, attempt=attempt
+            )
         )
 
     def finish(self, study: str, number: int, outcome: Outcome, *, attempt: int) -> Trial:
@@ -252,26 +258,28 @@ class SqlStorage:
         See `Storage.finish`.
         """
         return self._database.write(
-            lambda connection: work.finish(connection, study, number, outcome, attempt=attempt)
+            lambda connection: sql_attempts.finish(
+                connection, study, number, outcome, attempt=attempt
+            )
         )
 
     def stop(self, study: str, stop: Stop | None) -> None:
         """
         See `Storage.stop`.
         """
-        self._database.write(lambda connection: work.stop(connection, study, stop))
+        self._database.write(lambda connection: sql_studies.stop(connection, study, stop))
 
     def events(self, study: str) -> Sequence[Event]:
         """
         See `Storage.events`.
         """
-        return self._database.read(lambda connection: work.events(connection, study))
+        return self._database.read(lambda connection: sql_studies.events(connection, study))
 
     def delete(self, study: str) -> None:
         """
         See `Storage.delete`.
         """
-        self._database.write(lambda connection: work.delete(connection, study))
+        self._database.write(lambda connection: sql_studies.delete(connection, study))
 
     def close(self) -> None:
         """

@@ -10,7 +10,7 @@ from sqlalchemy import and_, bindparam, func, select
 
 from airflow_hpo.model.trial import TrialState
 from airflow_hpo.storage.schema import event, measurement, study, trial
-from airflow_hpo.storage.sql_work import exists, load
+from airflow_hpo.storage.sql_studies import exists, load
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
