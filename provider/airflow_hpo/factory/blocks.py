@@ -12,14 +12,9 @@ from airflow_hpo.errors import BlueprintError, Problem
 from airflow_hpo.factory.dag import RETRIES, check_for_airflow, documentation, limits
 from airflow_hpo.factory.form import trigger_form
 from airflow_hpo.factory.schedule import schedule_of
-from airflow_hpo.factory.topology import (
-    Site,
-    lay_trials,
-    site_of,
-    slot_options,
-    surround,
-    trial_names,
-)
+from airflow_hpo.factory.site import Site, site_of
+from airflow_hpo.factory.topology import surround
+from airflow_hpo.factory.trials import lay_trials, slot_options, trial_names
 from airflow_hpo.plan import make_plan
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from airflow_hpo.errors import BlueprintError
 from airflow_hpo.factory.demands import find_problems
 from airflow_hpo.factory.form import trigger_form
 from airflow_hpo.factory.schedule import schedule_of
-from airflow_hpo.factory.topology import lay_out, site_of
+from airflow_hpo.factory.site import site_of
+from airflow_hpo.factory.topology import lay_out
 from airflow_hpo.hooks.compat import conf
 from airflow_hpo.plan import make_plan
 

@@ -24,7 +24,8 @@ from airflow.sdk.definitions.xcom_arg import PlainXComArg
 from airflow_hpo.blueprint import load_blueprint, parse_blueprints
 from airflow_hpo.factory.callables import Code, code_of
 from airflow_hpo.factory.dag import RETRIES, check_for_airflow, documentation
-from airflow_hpo.factory.topology import Site, lay_out
+from airflow_hpo.factory.site import Site
+from airflow_hpo.factory.topology import lay_out
 from airflow_hpo.model.blueprint import Blueprint
 from airflow_hpo.model.registry import did_you_mean
 from airflow_hpo.operators.base import StudyOperator

@@ -8,133 +8,29 @@ of unrolled rounds, is another function in that table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from airflow.sdk import TaskGroup, chain, task_group
+from airflow.sdk import TaskGroup
 
 from airflow_hpo.factory.champion import challenge, crown
-from airflow_hpo.factory.demands import task_options
-from airflow_hpo.factory.form import settings_templates
+from airflow_hpo.factory.trials import lay_trials, slot_options, trial_names, trial_options
 from airflow_hpo.hooks.compat import conf
-from airflow_hpo.operators.base import SealedBlueprint
 from airflow_hpo.operators.evaluate import EvaluateOperator
-from airflow_hpo.operators.report import ReportOperator
-from airflow_hpo.operators.slots import (
-    SLOT_INDEX_TEMPLATE,
-    OpenOperator,
-    SettleOperator,
-    SlotOperator,
-)
-from airflow_hpo.operators.step import OnceOperator, StepOperator
+from airflow_hpo.operators.slots import OpenOperator, SettleOperator, SlotOperator
 from airflow_hpo.operators.suggest import SuggestOperator
-from airflow_hpo.operators.trial import MAP_INDEX_TEMPLATE, TrialOperator
 from airflow_hpo.strategies import STRATEGIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from airflow_hpo.model.blueprint import Blueprint
+    from airflow_hpo.factory.site import Site
     from airflow_hpo.model.ladder import Bracket
-    from airflow_hpo.model.trial_spec import Step
+    from airflow_hpo.operators.report import ReportOperator
     from airflow_hpo.plan import Plan
 
-    Layout: TypeAlias = Callable[["Site"], ReportOperator]
+    Layout: TypeAlias = Callable[[Site], ReportOperator]
 
-__all__ = [
-    "Site",
-    "lay_out",
-    "lay_trials",
-    "site_of",
-    "slot_options",
-    "study_template",
-    "surround",
-    "trial_names",
-]
-
-# The task of a trial, or the group of its steps.
-_TRIAL = "trial"
-
-
-def study_template(blueprint: Blueprint) -> str:
-    """
-    Return the template of the study's name; the trigger form may override it.
-    """
-    name = blueprint.study or f"{blueprint.name}-{{{{ run_id }}}}"
-    return f"{{% if params.study %}}{{{{ params.study }}}}{{% else %}}{name}{{% endif %}}"
-
-
-@dataclass(frozen=True)
-class Site:
-    """
-    What a layout works with: what is to be laid out, and where.
-
-    Args:
-        blueprint: The study.
-
-        plan: Its plan.
-
-        study: Template of the study's name.
-
-        settings: What is chosen per run, as templates.
-
-        prefix: What the ids of tasks begin with, as in a group of another DAG.
-
-        options: More options of all operators.
-
-        trial: More options of the trials' tasks; they win.
-
-        hand_over: Whether other tasks go on with the best trial.
-    """
-
-    blueprint: Blueprint
-    plan: Plan
-    study: str
-    settings: Mapping[str, str] = field(default_factory=dict)
-    prefix: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    trial: Mapping[str, Any] = field(default_factory=dict)
-    hand_over: bool = False
-
-    @property
-    def shared(self) -> dict[str, Any]:
-        """
-        The options of all operators.
-        """
-        return {
-            "blueprint": SealedBlueprint(self.blueprint),
-            "study": self.study,
-            "settings": self.settings,
-            **self.options,
-        }
-
-    @property
-    def small(self) -> dict[str, Any]:
-        """
-        The options of all operators but the trials'.
-        """
-        return {**task_options(self.blueprint.dag.tasks), **self.shared}
-
-    def ids(self, group: str, names: Sequence[str]) -> tuple[str, ...]:
-        """
-        Return the ids that tasks with these *names* have in *group*.
-        """
-        return tuple(f"{self.prefix}{group}.{name}" for name in names)
-
-    def report(self, watched: Sequence[str]) -> ReportOperator:
-        """
-        Return the last task, which looks at those that are *watched*.
-        """
-        options = {"watched": watched, "hand_over": self.hand_over, **self.small}
-        return ReportOperator(task_id="report", **options)
-
-
-def site_of(blueprint: Blueprint, plan: Plan) -> Site:
-    """
-    Return the site of a DAG of its own, where the trigger form has the settings.
-    """
-    settings = settings_templates(blueprint, plan)
-    return Site(blueprint, plan, study_template(blueprint), settings)
+__all__ = ["lay_out", "surround"]
 
 
 def lay_out(site: Site) -> ReportOperator:
@@ -159,7 +55,7 @@ def surround(site: Site, report: ReportOperator) -> None:
     """
     champion = site.blueprint.dag.champion
     if champion is not None and champion.is_checked:
-        trial = {**_trial_options(site), **site.shared}
+        trial = {**trial_options(site), **site.shared}
         challenge(report, small=site.small, trial=trial, prefix=site.prefix)
     if champion is not None:
         crown(report, site.blueprint, small=site.small)
@@ -199,84 +95,6 @@ def _unrolled_rounds(site: Site) -> ReportOperator:
     if previous is not None:
         previous >> report
     return report
-
-
-def trial_names(site: Site) -> tuple[str, ...]:
-    """
-    Return what the tasks of a trial are called, in order: one, or one a step.
-    """
-    steps = site.blueprint.trial.own_steps
-    return tuple(f"{_TRIAL}.{step.name}" for step in steps) if len(steps) > 1 else (_TRIAL,)
-
-
-def lay_trials(site: Site, suggested: Any, resource: float | None = None) -> Any:  # noqa: ANN401
-    """
-    Lay out the trials of a round: a mapped task, or a mapped group with a task a step.
-
-    In front of the first ones stand the steps that run once for all.
-    """
-    trial = site.blueprint.trial
-    steps = [_step_options(site, resource, step=step) for step in trial.own_steps]
-    if len(steps) > 1:
-
-        @task_group(group_id=_TRIAL)
-        def each(trial: Any) -> None:  # noqa: ANN401 - an element of what was suggested
-            tasks = [StepOperator(task_id=own["step"], trial=trial, **own) for own in steps]
-            chain(*tasks)
-
-        trials = each.expand(trial=suggested)
-    elif len(trial.steps) > 1:
-        trials = StepOperator.partial(task_id=_TRIAL, **steps[0]).expand(trial=suggested)
-    else:
-        del steps[0]["step"]
-        trials = TrialOperator.partial(task_id=_TRIAL, **steps[0]).expand(trial=suggested)
-    if getattr(suggested.operator, "round", None) == 0:
-        once = [
-            OnceOperator(
-                task_id=f"once_{step.name}",
-                trial=suggested,
-                **_step_options(site, resource, step=step),
-            )
-            for step in trial.steps
-            if step.once
-        ]
-        chain(*once, trials)
-    return trials
-
-
-def _step_options(site: Site, resource: float | None, *, step: Step) -> dict[str, Any]:
-    """
-    Return all options of the task that runs *step* of a trial.
-    """
-    options = {**_trial_options(site, resource, step=step), **site.shared}
-    return {"step": step.name, "map_index_template": MAP_INDEX_TEMPLATE, **options}
-
-
-def _trial_options(
-    site: Site, resource: float | None = None, *, step: Step | None = None
-) -> dict[str, Any]:
-    """
-    Return how the trials' tasks run: where, how many at once, how often again.
-
-    Args:
-        site: Says it for all trials.
-
-        resource: What these are given, where rungs run in places of their own.
-
-        step: The one that the task runs; by default it runs them all.
-    """
-    blueprint = site.blueprint
-    trial, asked = blueprint.trial, blueprint.trial.task if step is None else step
-    retries = asked.retries or trial.retries
-    options: dict[str, Any] = {"retries": retries.infrastructure + retries.code}
-    if blueprint.execution.concurrency is not None:
-        options["max_active_tis_per_dagrun"] = blueprint.execution.concurrency
-    place = None if blueprint.resource is None else blueprint.resource.placement(resource)
-    runner = (place and place.runner) or asked.runner or trial.runner
-    gpus = max((each.gpus for each in ([step] if step else trial.steps)), default=0.0)
-    gpus = gpus if place is None or place.gpus is None else place.gpus
-    options |= task_options(asked, place, gpus=gpus, leases=runner.name == "subprocess")
-    return {**options, **site.trial}
 
 
 def _ladder(site: Site) -> ReportOperator:
@@ -361,17 +179,6 @@ def _check_rungs(plan: Plan) -> None:
 
 def _map_limit() -> int:
     return conf.getint("core", "max_map_length", fallback=1024)
-
-
-def slot_options(site: Site) -> dict[str, Any]:
-    """
-    Return the options of the slots' tasks.
-    """
-    return {
-        "map_index_template": SLOT_INDEX_TEMPLATE,
-        **_trial_options(site),
-        **site.shared,
-    }
 
 
 def _slots(site: Site) -> ReportOperator:
