@@ -488,7 +488,7 @@ class TestDecide:
         assert study.decide(now=began + 61).rule == "wall_clock"
 
 
-def test_strategies_learn_how_far_pruned_trials_came(storage):
+def test_strategies_learn_how_far_pruned_trials_came(storage, monkeypatch):
     """
     With a pruner, the history that a strategy is asked with brings the measurements.
     """
@@ -504,8 +504,9 @@ def test_strategies_learn_how_far_pruned_trials_came(storage):
         study.ask(1, key="a")
         study.start(0, key="try 1")
         study.measure(0, [Measurement({"y": 3}, time=1.0)], attempt=1, first=0)
-        study._suggest = note
-        study.ask(1, key="b")
+        with monkeypatch.context() as patch:
+            patch.setattr("airflow_hpo.study.study.suggest", note)
+            study.ask(1, key="b")
 
     assert [len(measurements) for measurements in seen] == [0, 1]
 

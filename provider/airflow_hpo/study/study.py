@@ -1,5 +1,5 @@
 """
-Ask and tell: the one place where a strategy and a storage meet.
+The study itself: what asks its strategy, and keeps what trials tell.
 """
 
 from __future__ import annotations
@@ -7,26 +7,16 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_hpo.errors import StudyError
-from airflow_hpo.history import (
-    adopt,
-    checked_first,
-    collect,
-    defined,
-    given_points,
-    history_notes,
-    history_of,
-)
-from airflow_hpo.model.decision import decide, reached
+from airflow_hpo.history import adopt, collect, defined, history_notes
+from airflow_hpo.model.decision import reached
 from airflow_hpo.model.objective import best_trial
 from airflow_hpo.model.pending import awaits_retry, unsettled
-from airflow_hpo.model.stop import Stop
-from airflow_hpo.model.trial import Failure, TrialState
-from airflow_hpo.strategies import STRATEGIES, strategy_for
-from airflow_hpo.strategies.auto import choice_of, with_choice
+from airflow_hpo.strategies.auto import choice_of
+from airflow_hpo.study.ending import ending
+from airflow_hpo.study.suggesting import exhausted, is_ladder, suggest, waits
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -34,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_hpo.model.blueprint import Blueprint
     from airflow_hpo.model.ladder import Place
     from airflow_hpo.model.record import StudyRecord
+    from airflow_hpo.model.stop import Stop
     from airflow_hpo.model.trial import Measurement, Outcome, Suggestion, Trial
     from airflow_hpo.model.values import Value
     from airflow_hpo.storage.base import Storage
@@ -146,23 +137,23 @@ class Study:
             SpaceExhaustedError: If no configuration satisfies the constraints.
         """
         self.begin()
-        exhausted: Stop | None = None
+        end: Stop | None = None
 
         def propose(record: StudyRecord) -> Sequence[Suggestion]:
-            nonlocal exhausted
+            nonlocal end
             wanted = min(count, self.remaining(record))
             if wanted <= 0 or record.stop is not None:
                 return ()
-            suggestions = self._suggest(record, wanted, only=only)
-            ends = not suggestions and only is None and not self._waits(record)
-            exhausted = self._exhausted(record) if ends else None
+            suggestions = suggest(record, self.blueprint, wanted, only=only)
+            ends = not suggestions and only is None and not waits(record, self.blueprint)
+            end = exhausted(record, self.blueprint) if ends else None
             return suggestions
 
         # How far a pruned trial came is what it teaches; else last values are enough.
         pruned = self.blueprint.pruner is not None
         trials = self.storage.append(self.name, key, propose, measurements=pruned)
-        if exhausted is not None:
-            self.stop(exhausted)
+        if end is not None:
+            self.stop(end)
         return trials
 
     def begin(self) -> None:
@@ -197,35 +188,12 @@ class Study:
         """
         return history_notes(self.record(), self.blueprint)
 
-    def _suggest(
-        self, record: StudyRecord, count: int, *, only: Place | None = None
-    ) -> Sequence[Suggestion]:
-        blueprint = with_choice(self.blueprint, record.notes.get("strategy_chosen"))
-        if not self.is_ladder:  # whose trials are told by their rungs
-            blueprint = checked_first(record, blueprint)
-        strategy = strategy_for(blueprint, points=given_points(record, blueprint))
-        # Only ladders know rungs.
-        more: dict[str, Any] = {} if only is None else {"only": only}
-        space, history = self.blueprint.space, history_of(record, self.blueprint)
-        return strategy.suggest(space, history, count, seed=record.seed, **more)
-
     @property
     def is_ladder(self) -> bool:
         """
         Whether trials are promoted to more of the resource.
         """
-        return bool(STRATEGIES.load(self.blueprint.strategy.name).support.multi_fidelity)
-
-    def _waits(self, record: StudyRecord) -> bool:
-        """
-        Return whether trials that still run may give the strategy something to try.
-        """
-        return self.is_ladder and not all(trial.is_final for trial in record.trials)
-
-    def _exhausted(self, record: StudyRecord) -> Stop:
-        if self.is_ladder:
-            return Stop("exhausted", "every rung has been run to its end")
-        return _exhausted(record)
+        return is_ladder(self.blueprint)
 
     def remaining(self, record: StudyRecord) -> int:
         """
@@ -274,7 +242,7 @@ class Study:
         """
         record = self.record()
         seen = unsettled(record, lambda trial: trial.number in pending)
-        stop = self._decision(seen, now=_now(now))
+        stop = ending(seen, self.blueprint, storage=self.storage, now=_now(now))
         if stop is not None and record.stop is None:
             self.storage.stop(self.name, stop)
         elif stop is None and record.stop is not None:
@@ -296,7 +264,7 @@ class Study:
             return record.stop
         retries = self.blueprint.trial.most_retries
         seen = unsettled(record, lambda trial: awaits_retry(trial, retries, moment))
-        stop = self._decision(seen, now=moment)
+        stop = ending(seen, self.blueprint, storage=self.storage, now=moment)
         if stop is not None:
             self.storage.stop(self.name, stop)
         return stop
@@ -329,84 +297,6 @@ class Study:
         feasible = self.blueprint.outcomes.feasible(self.record().trials)
         return best_trial(self.blueprint.objectives, feasible)
 
-    def _earlier_s(self, record: StudyRecord) -> float:
-        """
-        Return the seconds of attempts that later ones superseded, if a budget counts them.
-
-        What the machine lost costs nothing.
-        """
-        if self.blueprint.budget.trial_time_s is None:
-            return 0.0
-        spent = 0.0
-        for trial in record.trials:
-            if trial.attempt <= 1:
-                continue
-            for old in self.storage.attempts(self.name, trial.number)[:-1]:
-                ended = old.outcome.time if old.outcome is not None else None
-                lost = old.outcome is not None and old.outcome.failure is Failure.INFRASTRUCTURE
-                if ended is not None and old.started is not None and not lost:
-                    spent += max(0.0, ended - old.started)
-        return spent
-
-    def _decision(self, record: StudyRecord, *, now: float) -> Stop | None:
-        if record.stop is not None and record.stop.rule == "user":
-            return record.stop
-        stop = self._failure_stop(record) or decide(
-            self.blueprint.budget,
-            self.blueprint.stop,
-            self.blueprint.objectives,
-            record.trials,
-            now=now,
-            earlier_s=self._earlier_s(record),
-        )
-        if stop is None and record.stop is not None:
-            return record.stop if self._still_holds(record, record.stop) else None
-        if stop is None and self._has_climbed(record):
-            return self._exhausted(record)
-        return stop
-
-    def _has_climbed(self, record: StudyRecord) -> bool:
-        """
-        Return whether it is a ladder on which nobody can move up or begin any more.
-        """
-        if not self.is_ladder or not record.trials or self._waits(record):
-            return False
-        return not self._suggest(record, 1)
-
-    def _still_holds(self, record: StudyRecord, stop: Stop) -> bool:
-        """
-        Return whether an earlier decision stands though the trials' last values say nothing.
-        """
-        if stop.rule == "exhausted":
-            # A lost trial or another list of points gives it something to try.
-            return not self._suggest(record, 1)
-        if stop.rule not in {"metric", "expression"} or stop.trial is None:
-            return False
-        # It may have been any measurement of that trial that reached the goal.
-        trial = record.trials[stop.trial]
-        if trial.state in {TrialState.FAILED, TrialState.INFEASIBLE}:
-            return False
-        measured = self.storage.measurements(self.name, trial.number)
-        rules, objectives = self.blueprint.stop, self.blueprint.objectives
-        return reached(rules, objectives, replace(trial, metrics={}), measured) is not None
-
-    def _failure_stop(self, record: StudyRecord) -> Stop | None:
-        if self.blueprint.trial.on_failure != "stop":
-            return None
-        for trial in record.trials:
-            if trial.state is TrialState.FAILED and trial.is_counted:
-                reason = f"trial {trial.number} failed: {trial.reason}"
-                return Stop("on_failure", reason, trial.number)
-        return None
-
 
 def _now(now: float | None) -> float:
     return time.time() if now is None else now
-
-
-def _exhausted(record: StudyRecord) -> Stop:
-    tried = len(record.trials)
-    if "warm_started" in record.notes:
-        return Stop("exhausted", "all configurations have been tried, here or in the warm start")
-    what = "the only configuration has" if tried == 1 else f"all {tried} configurations have"
-    return Stop("exhausted", f"{what} been tried")
