@@ -5,22 +5,15 @@ What every strategy must do, as a test class to subclass.
 
     class TestMine(StrategyContract):
         names = ("my_package.strategies:MyStrategy",)
-
-Run as a program it prints what strategies suggest, for comparing processes.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import os
 import random
 import re
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from importlib.util import find_spec
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -28,62 +21,20 @@ import pytest
 
 from airflow_hpo.errors import SpaceExhaustedError
 from airflow_hpo.model.distribution import Categorical, Constant, Distribution, Int
-from airflow_hpo.model.objective import Objective
-from airflow_hpo.model.resource import Resource
 from airflow_hpo.model.space import Space
-from airflow_hpo.model.strategy import StrategySpec
-from airflow_hpo.model.trial import Suggestion, Trial, TrialState
+from airflow_hpo.model.trial import TrialState
 from airflow_hpo.model.values import Value, canonical
-from airflow_hpo.strategies import STRATEGIES, create_strategy
 from airflow_hpo.strategies._lattice import Lattice
-from airflow_hpo.strategies.base import Options, Setting, Strategy, Support
-from airflow_hpo.strategies.support import unsupported
+from airflow_hpo.strategies.base import Options, Strategy, Support
 from airflow_hpo.testing.spaces import IMPOSSIBLE, SPACES, TINY, make_history, sample
 from airflow_hpo.testing.strategy_histories import HistoryContract, is_plain
+from airflow_hpo.testing.strategy_seeds import SeedContract
+from airflow_hpo.testing.strategy_setting import follow, make_strategy, supports
 
 __all__ = ["StrategyContract"]
 
-OBJECTIVES = (Objective(metric="loss", direction="minimize"),)
 
-# Ladders of this height begin with more trials than the suite asks for at once.
-RESOURCE = Resource(name="epochs", min=1, max=81)
-
-
-def _make(name: str, options: Mapping[str, Any], *, startup_trials: int = 4) -> Strategy:
-    spec = StrategySpec(name=name, options=dict(options))
-    setting = Setting(
-        objectives=OBJECTIVES, trials=100, startup_trials=startup_trials, resource=RESOURCE
-    )
-    return create_strategy(spec, setting)
-
-
-def _configurations(suggestions: Sequence[Suggestion]) -> list[str]:
-    """
-    Return the configurations as text that tells types and order apart.
-    """
-    return [json.dumps(suggestion.configuration) for suggestion in suggestions]
-
-
-def _follow(trials: Sequence[Trial], suggestions: Sequence[Suggestion]) -> list[Trial]:
-    """
-    Return the history in which *suggestions* wait behind *trials*.
-    """
-    start = len(trials)
-    return [
-        *trials,
-        *(
-            Trial(
-                start + place,
-                suggestion.configuration,
-                sampler=suggestion.sampler,
-                labels=suggestion.labels,
-            )
-            for place, suggestion in enumerate(suggestions)
-        ),
-    ]
-
-
-class StrategyContract(HistoryContract):
+class StrategyContract(SeedContract, HistoryContract):
     """
     Subclass it and name the strategies; pytest does the rest.
 
@@ -121,7 +72,7 @@ class StrategyContract(HistoryContract):
         """
         Return the strategy under test.
         """
-        return _make(name, self.options_for(name, space))
+        return make_strategy(name, self.options_for(name, space))
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """
@@ -144,7 +95,7 @@ class StrategyContract(HistoryContract):
             pytest.param(name, item, id=f"{name}-{title}")
             for name in self.names
             for title, item in tables[kind].items()
-            if _supports(name, item) and not (kind == "impossible" and name in self.listed)
+            if supports(name, item) and not (kind == "impossible" and name in self.listed)
         ]
         metafunc.parametrize(("name", kind), pairs)
 
@@ -165,7 +116,7 @@ class StrategyContract(HistoryContract):
         options = {**self.options_for(name, SPACES["ints"]), "no_such_option": 1}
 
         with pytest.raises(ValueError, match="no_such_option"):
-            _make(name, options)
+            make_strategy(name, options)
 
     def test_suggestions_are_allowed(self, name: str, space: Space) -> None:
         """
@@ -206,29 +157,6 @@ class StrategyContract(HistoryContract):
         assert len(set(labels)) == len(labels) == 8
         assert not known & set(labels)
 
-    def test_same_seed_same_suggestions(self, name: str, space: Space) -> None:
-        """
-        A new object with the same seed suggests the same from the same history.
-        """
-        trials = make_history(space, 24)
-
-        first = self.make(name, space).suggest(space, trials, 4, seed=4)
-        second = self.make(name, space).suggest(space, tuple(trials), 4, seed=4)
-
-        assert _configurations(first) == _configurations(second)
-        assert [item.sampler for item in first] == [item.sampler for item in second]
-
-    def test_another_seed_other_suggestions(self, name: str, space: Space) -> None:
-        """
-        The seed decides, for start-up trials and for later ones.
-        """
-        for count in (0, 24):
-            trials = make_history(space, count)
-            first = self.make(name, space).suggest(space, trials, 4, seed=5)
-            second = self.make(name, space).suggest(space, trials, 4, seed=6)
-            same = _configurations(first) == _configurations(second)
-            assert same == (name in self.unseeded)
-
     def test_history_is_left_alone(self, name: str, space: Space) -> None:
         """
         Neither the trials nor the space are changed.
@@ -240,36 +168,6 @@ class StrategyContract(HistoryContract):
 
         assert trials == before
         assert space.model_dump_json() == dumped
-
-    def test_order_within_mappings_does_not_matter(self, name: str, space: Space) -> None:
-        """
-        A history whose mappings were filled in another order says the same.
-        """
-        trials = make_history(space, 24)
-        reordered = [
-            replace(
-                trial,
-                configuration=dict(reversed(list(trial.configuration.items()))),
-                metrics=dict(reversed(list(trial.metrics.items()))),
-            )
-            for trial in trials
-        ]
-
-        first = self.make(name, space).suggest(space, trials, 2, seed=8)
-        second = self.make(name, space).suggest(space, reordered, 2, seed=8)
-
-        assert _configurations(first) == _configurations(second)
-
-    def test_one_by_one_draws_the_same_start(self, name: str, space: Space) -> None:
-        """
-        Start-up trials do not depend on how many were asked for together.
-        """
-        together = self.make(name, space).suggest(space, [], 4, seed=9)
-        trials: list[Trial] = []
-        for _ in range(4):
-            trials = _follow(trials, self.make(name, space).suggest(space, trials, 1, seed=9))
-
-        assert _configurations(together) == [json.dumps(trial.configuration) for trial in trials]
 
     def test_any_history_will_do(self, name: str, space: Space) -> None:
         """
@@ -313,7 +211,7 @@ class StrategyContract(HistoryContract):
         assert len(labels) == len(found)
         assert not labels & tried
         assert len(labels | tried) == size
-        assert list(strategy.suggest(space, _follow(trials, found), 3, seed=13)) == []
+        assert list(strategy.suggest(space, follow(trials, found), 3, seed=13)) == []
 
     def test_limit_is_never_too_low(self, name: str, tiny: tuple[Space, int]) -> None:
         """
@@ -337,28 +235,6 @@ class StrategyContract(HistoryContract):
         with pytest.raises(SpaceExhaustedError, match=re.escape(impossible.constraints[0])):
             strategy.suggest(impossible, [], 2, seed=14)
 
-    @pytest.mark.parametrize("hash_seed", ["0", "4242"])
-    def test_same_in_another_process(self, hash_seed: str) -> None:
-        """
-        Neither the process nor the hash seed has any influence.
-        """
-        jobs = tuple(
-            (name, title, json.dumps(self.options_for(name, space)))
-            for name in self.names
-            for title, space in SPACES.items()
-            if _supports(name, space)
-        )
-
-        assert _elsewhere(jobs, hash_seed) == [_digest(*job) for job in jobs]
-
-
-def _supports(name: str, item: Space | tuple[Space, int]) -> bool:
-    extra = STRATEGIES.load(name).support.extra
-    if extra is not None and find_spec(extra.package) is None:
-        return False  # its own tests say so
-    space = item if isinstance(item, Space) else item[0]
-    return not unsupported(name, space=space, objectives=OBJECTIVES, mode="batch")
-
 
 def _check_type(distribution: Distribution, value: Value) -> None:
     if isinstance(distribution, Categorical):
@@ -367,37 +243,3 @@ def _check_type(distribution: Distribution, value: Value) -> None:
         assert canonical(value) == canonical(distribution.value)
     else:
         assert type(value) is (int if isinstance(distribution, Int) else float)
-
-
-def _digest(name: str, title: str, options: str) -> str:
-    """
-    Return what strategy *name* suggests for a history of every state.
-    """
-    space = SPACES[title]
-    strategy = _make(name, json.loads(options))
-    return json.dumps(
-        [
-            _configurations(strategy.suggest(space, make_history(space, count), 3, seed=15))
-            for count in (0, 24)
-        ]
-    )
-
-
-def _elsewhere(jobs: Sequence[tuple[str, str, str]], hash_seed: str) -> list[str]:
-    """
-    Return the digests of *jobs* as another process computes them.
-    """
-    done = subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-m", __name__],
-        input=json.dumps(jobs),
-        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    digests: list[str] = json.loads(done.stdout)
-    return digests
-
-
-if __name__ == "__main__":
-    json.dump([_digest(*job) for job in json.load(sys.stdin)], sys.stdout)

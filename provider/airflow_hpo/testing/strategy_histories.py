@@ -13,6 +13,7 @@ from airflow_hpo.model.trial import Suggestion, Trial, TrialState
 from airflow_hpo.model.values import Value, canonical
 from airflow_hpo.strategies.base import Strategy
 from airflow_hpo.testing.spaces import SPACES, make_history
+from airflow_hpo.testing.strategy_setting import StrategyPart
 
 __all__ = ["HistoryContract", "is_plain"]
 
@@ -37,16 +38,10 @@ def is_plain(value: Value) -> bool:
     return type(value) in {str, int, float, bool, type(None)}
 
 
-class HistoryContract:
+class HistoryContract(StrategyPart):
     """
     A part of `StrategyContract`, which makes the strategies.
     """
-
-    def make(self, name: str, space: Space) -> Strategy:
-        """
-        Return the strategy under test.
-        """
-        raise NotImplementedError
 
     def test_a_history_that_repeats_itself(self, name: str, roomy: Space) -> None:
         """
