@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_hpo.blueprint.template import Template, word_of
-from airflow_hpo.testing.blueprints import values
+from airflow_hpo.testing.drawn import values
 
 SHELLS = [path for path in map(shutil.which, ("sh", "dash", "bash", "busybox")) if path]
 

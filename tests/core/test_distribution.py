@@ -22,7 +22,7 @@ from airflow_hpo.model.distribution import (
     Normal,
 )
 from airflow_hpo.model.values import canonical, same_value
-from airflow_hpo.testing.blueprints import distributions
+from airflow_hpo.testing.drawn_spaces import distributions
 
 UNITS = st.floats(0, 1)
 MANY = settings(max_examples=400, deadline=None)

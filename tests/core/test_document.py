@@ -21,7 +21,7 @@ from airflow_hpo.blueprint.places import place_of
 from airflow_hpo.blueprint.text import json_as_yaml
 from airflow_hpo.errors import BlueprintError
 from airflow_hpo.model.values import canonical
-from airflow_hpo.testing.blueprints import values
+from airflow_hpo.testing.drawn import values
 
 FOLDER = Path(__file__).parent.parent / "blueprints"
 

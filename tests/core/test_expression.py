@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_hpo.model.expression import Expression
-from airflow_hpo.testing.blueprints import values
+from airflow_hpo.testing.drawn import values
 
 KNOWN = {
     "accuracy": 0.97,

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from airflow_hpo.model.distribution import Categorical, Constant, Float, Int
 from airflow_hpo.model.space import Parameter, Space
 from airflow_hpo.model.values import canonical, derive_seed, same_value
-from airflow_hpo.testing.blueprints import configurations, spaces
+from airflow_hpo.testing.drawn_spaces import configurations, spaces
 
 
 def space_of(*constraints, when=None, **distributions):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from airflow_hpo.blueprint import dump, load_blueprints
 from airflow_hpo.blueprint.dialects import WRITERS
-from airflow_hpo.testing.blueprints import blueprints, configurations
+from airflow_hpo.testing.blueprints import blueprints
+from airflow_hpo.testing.drawn_spaces import configurations
 from airflow_hpo.testing.writers import WriterContract, words_of
 
 FOLDER = Path(__file__).parent.parent / "blueprints"
