@@ -100,7 +100,7 @@ def test_a_refusal_is_told_with_its_reason(server, api):
     """
     server.routes["/api/v2/dags/x/dagRuns"] = lambda _: (400, {"detail": "bad trials"})
 
-    with pytest.raises(ApiError, match=r"POST /api/v2/dags/x/dagRuns .* 400: .*bad trials") as info:
+    with pytest.raises(ApiError, match=r"bad trials \(POST /api/v2/dags/x/dagRuns: 400\)") as info:
         api.post("/dags/x/dagRuns", {})
 
     assert not info.value.may_pass
@@ -110,7 +110,7 @@ def test_nobody_there_may_pass():
     """
     No answer at all is an error that asking again may cure.
     """
-    with pytest.raises(ApiError, match="must be answered") as info:
+    with pytest.raises(ApiError, match=r"cannot be reached at http://127\.0\.0\.1:1: ") as info:
         AirflowRest("http://127.0.0.1:1", lambda: "secret").healthy()
 
     assert info.value.status is None
@@ -173,7 +173,7 @@ def test_waiting_ends_with_the_reason(server, api):
     """
     server.routes["/api/v2/dags/d/dagRuns/r"] = lambda _: (503, "busy")
 
-    with pytest.raises(StackError, match=r"run r of d must end within 0 s .*503.*busy"):
+    with pytest.raises(StackError, match=r"run r of d must end within 0 s .*busy .*503"):
         api.wait("d", "r", timeout=0)
 
 

@@ -140,7 +140,7 @@ def test_bounds_that_cannot_be_are_refused_before_the_run(stack):
         ({"strategy": "hyperband"}, "strategy"),
         ({"trials": 3}, "trials"),
     ):
-        with pytest.raises(ApiError, match=f"400.*{name}"):
+        with pytest.raises(ApiError, match=rf"(?s){name}.*: 400\)"):
             stack.trigger(_DAG, conf)
 
 

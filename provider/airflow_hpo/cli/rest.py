@@ -4,51 +4,18 @@ Airflow's REST API, as far as commands need it: login, DAGs, their runs, the stu
 
 from __future__ import annotations
 
-import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from airflow_hpo.errors import HpoError
+from airflow_hpo.cli.api_server import ApiServer, RestError
 
 __all__ = ["Airflow", "RestError"]
 
-_LOCAL = {"localhost", "127.0.0.1", "::1"}
 
-# So long the server may take for one answer, in seconds.
-_TIMEOUT_S = 60.0
-
-# So much of an answer that is no JSON is shown.
-_SHOWN = 300
-
-
-class RestError(HpoError):
-    """
-    Airflow refused a request, or could not be reached.
-
-    Args:
-        message: What was asked for, and the answer.
-
-        status: Of HTTP; `None` if there was no answer at all.
-    """
-
-    def __init__(self, message: str, *, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-
-    @property
-    def may_pass(self) -> bool:
-        """
-        Whether asking again may help: no answer, or the server's own fault.
-        """
-        return self.status is None or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-
-
-class Airflow:
+class Airflow(ApiServer):
     """
     Talks to one api-server.
 
@@ -77,15 +44,10 @@ class Airflow:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.netloc:
             raise RestError(f"Airflow's address must be http://HOST or https://HOST, got {url!r}")
-        self.url = url.rstrip("/")
+        super().__init__(url, token=token or os.environ.get("HPO_AIRFLOW_TOKEN") or "")
         self._user = user or os.environ.get("HPO_AIRFLOW_USER")
         self._password = password
-        self._given = token or os.environ.get("HPO_AIRFLOW_TOKEN") or ""
-        self._token = self._given
         self._studies: dict[tuple[str, str], str] = {}
-        # A proxy that is meant for the outside must not see what stays on this machine.
-        proxies = [urllib.request.ProxyHandler({})] if parts.hostname in _LOCAL else []
-        self._open = urllib.request.build_opener(*proxies).open
 
     def dag(self, dag_id: str) -> dict[str, Any]:
         """
@@ -186,18 +148,8 @@ class Airflow:
     def _mapping(
         self, method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """
-        Return an answer; log in first, and once more where the token has run out.
-        """
-        if not self._token:
-            self._token = self._login()
-        try:
-            return self._send(method, path, body)
-        except RestError as error:
-            if error.status != HTTPStatus.UNAUTHORIZED or self._given or not self._user:
-                raise
-        self._token = self._login()
-        return self._send(method, path, body)
+        found: dict[str, Any] = self._ask(method, path, body)
+        return found
 
     def _login(self) -> str:
         try:
@@ -213,29 +165,6 @@ class Airflow:
             raise RestError(_not_in(self._user, error), status=error.status) from None
         return str(answer["access_token"])
 
-    def _send(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
-        headers = {"Accept": "application/json"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
-        data = None
-        if body is not None:
-            data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
-        request = urllib.request.Request(  # noqa: S310 - the scheme was checked
-            f"{self.url}{path}", data, headers, method=method
-        )
-        try:
-            with self._open(request, timeout=_TIMEOUT_S) as answer:
-                found: dict[str, Any] = json.load(answer)
-                return found
-        except urllib.error.HTTPError as error:
-            text = error.read().decode("utf-8", "replace")
-            raise RestError(_refused(method, path, error.code, text), status=error.code) from None
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise RestError(f"Airflow cannot be reached at {self.url}: {reason}") from None
-
 
 def _run_path(dag_id: str, run_id: str) -> str:
     return f"/api/v2/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}"
@@ -249,18 +178,3 @@ def _not_in(user: str | None, error: RestError) -> str:
         "    hint: --user NAME, with the password in HPO_AIRFLOW_PASSWORD or typed in; "
         "or a token in HPO_AIRFLOW_TOKEN"
     )
-
-
-def _refused(method: str, path: str, status: int, text: str) -> str:
-    """
-    Return what Airflow said, in a line.
-    """
-    try:
-        detail = json.loads(text)["detail"]
-    except (ValueError, KeyError, TypeError):
-        detail = text[:_SHOWN].strip()
-    if isinstance(detail, list):
-        detail = "; ".join(str(each.get("msg", each)) for each in detail)
-    if isinstance(detail, Mapping):
-        detail = detail.get("reason", detail)
-    return f"{detail or HTTPStatus(status).phrase} ({method} {path.partition('?')[0]}: {status})"

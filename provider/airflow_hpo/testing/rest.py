@@ -1,19 +1,16 @@
 """
-Airflow's REST API with nothing but the standard library: what tests and the demo need of it.
+Airflow's REST API: what tests and the demo need of it.
 """
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
+from airflow_hpo.cli.api_server import ApiServer, RestError
 from airflow_hpo.errors import HpoError
 
 __all__ = ["AirflowRest", "ApiError", "StackError"]
@@ -26,9 +23,6 @@ _PAGE = 100
 _IMPORT_ERROR_PATIENCE_S = 15.0
 """How long a missing DAG may still come from another file than the broken one."""
 
-# A proxy that is configured for the outside must not see what stays on this machine.
-_open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
-
 
 class StackError(HpoError):
     """
@@ -36,29 +30,13 @@ class StackError(HpoError):
     """
 
 
-class ApiError(StackError):
+class ApiError(StackError, RestError):
     """
     The REST API refused a request or could not be reached.
-
-    Args:
-        message: What was asked for, and the answer.
-
-        status: The HTTP status; `None` if there was no answer at all.
     """
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
 
-    @property
-    def may_pass(self) -> bool:
-        """
-        Whether asking again may help: no answer, or the server's own fault.
-        """
-        return self.status is None or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-
-
-class AirflowRest:
+class AirflowRest(ApiServer):
     """
     Talks to one api-server.
 
@@ -72,11 +50,12 @@ class AirflowRest:
         username: Of the simple auth manager.
     """
 
+    error = ApiError
+
     def __init__(self, url: str, password: Callable[[], str], *, username: str = "admin") -> None:
-        self.url = url
+        super().__init__(url)
         self.username = username
         self._password = password
-        self._token = ""
 
     @property
     def password(self) -> str:
@@ -89,15 +68,6 @@ class AirflowRest:
         """
         Raise if waiting any longer is pointless; here it never is.
         """
-
-    def token(self) -> str:
-        """
-        Return a bearer token, the same until it is refused.
-        """
-        if not self._token:
-            login = {"username": self.username, "password": self.password}
-            self._token = self._send("POST", "/auth/token", login)["access_token"]
-        return self._token
 
     def get(self, path: str, **query: object) -> Any:
         """
@@ -309,48 +279,14 @@ class AirflowRest:
             return False
         return True
 
+    def _login(self) -> str:
+        login = {"username": self.username, "password": self.password}
+        return str(self._send("POST", "/auth/token", login)["access_token"])
+
     def _call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, lines: bool = False
     ) -> Any:
-        try:
-            return self._send(method, f"/api/v2{path}", body, token=self.token(), lines=lines)
-        except ApiError as error:
-            if error.status != HTTPStatus.UNAUTHORIZED:
-                raise
-        self._token = ""
-        return self._send(method, f"/api/v2{path}", body, token=self.token(), lines=lines)
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        *,
-        token: str = "",
-        lines: bool = False,
-    ) -> Any:
-        headers = {"Accept": "application/x-ndjson" if lines else "application/json"}
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        request = urllib.request.Request(  # noqa: S310 - our own api-server's address
-            self.url + path,
-            method=method,
-            headers=headers,
-            data=None if body is None else json.dumps(body).encode(),
-        )
-        try:
-            with _open(request, timeout=60) as response:
-                text = response.read().decode()
-        except urllib.error.HTTPError as error:
-            answer = f"got {error.code}: {error.read().decode(errors='replace')[:2000]}"
-            raise ApiError(f"{method} {path} must succeed, {answer}", status=error.code) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise ApiError(f"{method} {path} must be answered, got {error!r}") from None
-        if lines:
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-        return json.loads(text) if text else None
+        return self._ask(method, f"/api/v2{path}", body, lines=lines)
 
 
 def _part(text: str) -> str:
