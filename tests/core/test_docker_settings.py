@@ -12,7 +12,7 @@ import pytest
 from airflow_hpo.errors import TrialInvalidError
 from airflow_hpo.model.job import Job
 from airflow_hpo.model.trial import Failure
-from airflow_hpo.runners.docker_container import host_settings, settings_of
+from airflow_hpo.runners.docker_container import host_settings, sees, settings_of
 from airflow_hpo.runners.docker_options import EXTRA, DockerOptions
 from airflow_hpo.runners.docker_state import ending_of
 from airflow_hpo.runners.verdict import verdict
@@ -124,3 +124,42 @@ def test_the_engine_says_that_memory_was_short(tmp_path):
 
     assert (result.failure, result.out_of_memory) == (Failure.INFRASTRUCTURE, True)
     assert ending_of(state, timeout_s=0.9).cause == "timeout"
+
+
+@pytest.mark.parametrize(
+    ("mount_folders", "mounts", "seen"),
+    [
+        (True, [], True),
+        (False, [], False),
+        (False, ["studies:/opt/airflow/hpo"], True),
+        (False, ["/srv/hpo:/opt/airflow/hpo/studies:ro"], True),
+        (False, ["/data:/data"], False),
+        (False, [{"target": "/opt/airflow", "type": "tmpfs"}], False),
+    ],
+)
+def test_what_a_job_sees_of_us(mount_folders, mounts, seen):
+    """
+    Our folders are seen where we mount them, or a volume that the user names holds them.
+    """
+    options = DockerOptions(image="x", mount_folders=mount_folders, mounts=mounts)
+
+    assert sees("/opt/airflow/hpo/studies/s/trials/00001", options) is seen
+
+
+def test_variables_where_nothing_of_ours_is_seen():
+    """
+    They name folders of the container's own, made there, and no address of this machine; the
+    command starts where the image says.
+    """
+    told = {"HPO_OUTPUT_DIR": "/w", "HPO_OUTPUT_URI": "file:///w", "HPO_SHARED_URI": "s3://b/s"}
+    job = _job("/w", "true", environment=told, configuration={"x": 1})
+
+    alone = settings_of(job, DockerOptions(image="x", mount_folders=False), rootless=False)
+    beside = settings_of(job, DockerOptions(image="x"), rootless=False)
+
+    assert beside["environment"]["HPO_OUTPUT_DIR"] == beside["working_dir"] == "/w"
+    assert alone["working_dir"] is None
+    assert alone["environment"]["HPO_OUTPUT_DIR"] == "/tmp/hpo"
+    assert alone["environment"]["HPO_PARAMS"] == '{"x": 1}'
+    assert alone["environment"]["HPO_SHARED_URI"] == "s3://b/s"
+    assert "HPO_OUTPUT_URI" not in alone["environment"]

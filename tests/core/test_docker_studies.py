@@ -81,3 +81,52 @@ def test_strays_of_a_killed_process_are_mended(engine, hpo, tmp_path):
 
     assert not _containers(engine, "contained")
     assert {trial.state.value for trial in hpo.trials("contained")} <= {"failed", "waiting"}
+
+
+ALONE = """\
+hpo: 1
+name: alone
+study: alone
+objective: {metric: y, direction: minimize}
+space:
+  x: {int: [1, 2]}
+strategy: grid
+budget: {trials: 2}
+trial:
+  command: >-
+    test -r $HPO_PARAMS_FILE && touch $HPO_CHECKPOINT_DIR/mine &&
+    to=$(echo "$HPO_OUTPUT_URI" | cut -c 9-) && mkdir -p $to &&
+    echo '{{"y": '{x}'}}' > $to/metrics.json
+  metrics: {format: file, path: metrics.json}
+  runner: RUNNER
+"""
+
+
+def test_containers_without_our_folders(engine, hpo, tmp_path):
+    """
+    What they wrote to their address is fetched, and its metrics are read.
+    """
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    options = engine.options(poll_s=0.1, mount_folders=False)
+    options["mounts"] += [f"{kept}:{kept}"]
+    runner = json.dumps({"name": "docker", **options})
+    (tmp_path / "work" / "alone.yaml").write_text(ALONE.replace("RUNNER", runner))
+
+    hpo("run", "alone.yaml", "--artifacts", f"local://{kept}")
+
+    assert sorted(trial.metrics["y"] for trial in hpo.trials("alone")) == [1, 2]
+
+
+def test_metrics_that_nobody_would_see_are_refused(engine, hpo, tmp_path):
+    """
+    A file of metrics in a container's own folder is lost with it: the trial says so at once.
+    """
+    options = engine.options(poll_s=0.1, mount_folders=False)
+    runner = json.dumps({"name": "docker", **options})
+    (tmp_path / "work" / "alone.yaml").write_text(ALONE.replace("RUNNER", runner))
+
+    hpo("run", "alone.yaml", code=None)
+
+    reasons = {trial.reason for trial in hpo.trials("alone")}
+    assert all("need artifacts at an address" in reason for reason in reasons), reasons

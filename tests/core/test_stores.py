@@ -21,6 +21,7 @@ from airflow_hpo.driver import (
     suggest_round,
     trial_folder,
 )
+from airflow_hpo.driver.stored import read, sizes
 from airflow_hpo.driver.stores import Store, store_of
 from airflow_hpo.errors import StorageError, TrialInvalidError
 from airflow_hpo.model.blueprint import Blueprint
@@ -128,6 +129,7 @@ def test_the_address_of_a_folder(home):
 
     assert location(folder) == "s3://b/studies/kept/trials"
     assert store_of(folder) == Store("s3://my_aws@b/studies", folder.parents[1])
+    assert location(artifacts_at("local:///srv/studies") / "x") == "local:///srv/studies/x"
     assert location(Path("/srv/x")) == "/srv/x"
     assert store_of(Path("/srv/stores/x")) is None
 
@@ -390,6 +392,26 @@ def test_the_report_is_kept(aws, home, hpo, tmp_path):
         .get_object(Bucket=aws.bucket, Key=f"{tmp_path.name}/digits/summary.json")["Body"]
         .read()
     )
+
+
+def test_files_are_looked_at_where_they_are_kept(artifacts, home):
+    """
+    Names, sizes and content come from the bucket, and no copy is made; what lies deeper, and
+    what is not there, is not told of.
+    """
+    folder = artifacts / "study" / "report"
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "report.html").write_text("<html>")
+    (folder / "deeper" / "more.txt").write_text("x")
+    store_of(folder).send(folder)
+    shutil.rmtree(home)
+
+    assert sizes(folder) == {"report.html": 6}
+    assert read(folder / "report.html") == b"<html>"
+    assert sizes(artifacts / "other") == {}
+    assert not home.exists()
+    with pytest.raises(StorageError, match=r"files cannot be read at s3://"):
+        read(folder / "missing")
 
 
 def test_steps_on_different_machines_pass_files_on(home, artifacts, tmp_path):

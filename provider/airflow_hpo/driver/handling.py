@@ -18,7 +18,7 @@ from airflow_hpo.driver.stores import store_of
 from airflow_hpo.driver.workspace import study_folder, trial_folder
 from airflow_hpo.errors import TrialError, TrialInvalidError
 from airflow_hpo.metrics import create_collector, judge
-from airflow_hpo.runners import create_runner, is_remote
+from airflow_hpo.runners import create_runner, is_remote, shares_folder
 from airflow_hpo.runners.base import ENDED
 
 if TYPE_CHECKING:
@@ -184,8 +184,9 @@ class JobRun(AttemptRun):
         result = pursuit.runner.result(pursuit.handle)
         well = result.ok and self._signs.infeasible is None
         collector = self._collector
-        if not getattr(pursuit.runner, "shares_folders", True):
-            self._fetch(trial_folder(self._artifacts, self.study.name, trial))
+        folder = trial_folder(self._artifacts, self.study.name, trial)
+        if not shares_folder(pursuit.runner, str(folder)):
+            self._fetch(folder)
         if collector and (not well or step is self.study.blueprint.trial.steps[-1]):
             self._keep(trial, collector.finish(time.time()))
         if well:
@@ -216,8 +217,10 @@ class JobRun(AttemptRun):
             parent=self._parent_checkpoint(trial),
             ended=self._is_over,
         )
-        if is_remote(spec):
+        shared = shares_folder(create_runner(spec), str(folder))
+        if not shared:
             self._refuse_lost_metrics(spec, folder)
+        if is_remote(spec) or not shared:
             self._store_files(trial)  # its job may want what earlier steps made
         return job, spec
 
@@ -225,8 +228,7 @@ class JobRun(AttemptRun):
         """
         Refuse a job whose file of metrics nobody here would ever see.
         """
-        shared = getattr(create_runner(spec), "shares_folders", True)
-        if self.study.blueprint.trial.metrics.format != "file" or shared or store_of(folder):
+        if self.study.blueprint.trial.metrics.format != "file" or store_of(folder):
             return
         raise TrialInvalidError(
             f"metrics in a file of a job on {spec.name} need artifacts at an address, "

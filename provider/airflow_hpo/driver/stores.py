@@ -113,8 +113,9 @@ def keep(folder: Path, files: Iterable[Path | None]) -> None:
 
 
 def _without_connection(address: str) -> str:
-    parts = urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    scheme, mark, rest = address.partition("://")
+    place, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{place.rpartition('@')[2]}{slash}{path}"
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,29 @@ class Store:
         if count:
             record.write()
         return count
+
+    def sizes(self, folder: Path) -> dict[str, int]:
+        """
+        Return the files right in *folder*: their names and bytes.
+
+        Raises:
+            StorageError: If that fails.
+        """
+        with self._working("listed"):
+            beginning = self._remote(folder) + "/"
+            found = {place.removeprefix(beginning): info for place, info in self._kept(folder)}
+        return {name: int(info["size"]) for name, info in found.items() if "/" not in name}
+
+    def read(self, path: Path) -> bytes:
+        """
+        Return what a file holds.
+
+        Raises:
+            StorageError: If that fails.
+        """
+        with self._working("read"):
+            data: bytes = self._fs.cat_file(self._remote(path))
+        return data
 
     def _kept(self, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         self._fs.invalidate_cache()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow_hpo.model.placement import RunnerSpec
     from airflow_hpo.runners.base import Runner
 
-__all__ = ["RUNNERS", "create_runner", "is_remote"]
+__all__ = ["RUNNERS", "create_runner", "is_remote", "shares_folder"]
 
 RUNNERS = Table(
     kind="runner",
@@ -48,3 +48,14 @@ def create_runner(spec: RunnerSpec) -> Runner:
     options = runner_class.options_class.model_validate(spec.options)
     runner: Runner = runner_class(options)
     return runner
+
+
+def shares_folder(runner: Runner, folder: str) -> bool:
+    """
+    Return whether the jobs of *runner* see *folder* of this machine.
+
+    A runner of which that is never so has ``shares_folders = False``; one of which it
+    depends on the folder has a method ``shares``.
+    """
+    shares = getattr(runner, "shares", None)
+    return bool(getattr(runner, "shares_folders", True) if shares is None else shares(folder))

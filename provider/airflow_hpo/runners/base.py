@@ -11,7 +11,8 @@ What a runner is: it takes a job somewhere, and tells how it goes.
 * A runner whose jobs run on other machines than the one that submitted them has
   ``is_remote = True``: tasks may then leave their jobs to Airflow's triggerer.
 * One whose jobs do not see this machine's folders has ``shares_folders = False``:
-  what they write to ``HPO_OUTPUT_URI`` is then fetched.
+  what they write to ``HPO_OUTPUT_URI`` is then fetched. Where that depends on the
+  folder, it has a method ``shares``, which is asked instead.
 * `cancel` asks, waits ``grace_s``, then kills; what the job started goes with
   it. Cancelling what has ended is a no-op.
 """

@@ -8,25 +8,29 @@ import signal
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_hpo.errors import TrialError, TrialFailedError, TrialInvalidError
 from airflow_hpo.model.job import JobState
 from airflow_hpo.model.trial import Failure
 from airflow_hpo.runners.base import ENDED
 from airflow_hpo.runners.docker_container import (
+    HANDLE,
     LABEL,
     container_name,
     host_settings,
     labels_of,
+    sees,
     settings_of,
 )
 from airflow_hpo.runners.docker_engine import Engine
+from airflow_hpo.runners.docker_gpus import is_kept, keep, lease_of, leased
 from airflow_hpo.runners.docker_options import DockerOptions
 from airflow_hpo.runners.docker_output import PAGE, Follower
 from airflow_hpo.runners.docker_state import OVER, WAITING, ending_of, ran_s
 from airflow_hpo.runners.files import Ending
 from airflow_hpo.runners.remote import AwayError, RemoteHandle, RemoteOptions, RemoteRunner, Sight
+from airflow_hpo.runners.transcript import position_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -36,8 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DockerOptions", "DockerRunner"]
 
-_HANDLE = f"{LABEL}.handle"
-
 # Seconds that an engine gets to kill a container, and a container to end by
 # itself past its time limit before we do it.
 _PATIENCE_S = 15.0
@@ -45,6 +47,9 @@ _PATIENCE_S = 15.0
 # Bounds of the seconds between two looks at a container that is asked to end.
 _SHORTEST_LOOK_S = 0.01
 _LONGEST_LOOK_S = 0.25
+
+# Seconds that a job's keeper gets to come up.
+_YOUNG_S = 60.0
 
 _GONE = "the container is gone: somebody removed it before its end was seen"
 
@@ -64,8 +69,12 @@ class DockerRunner(RemoteRunner):
     hold; what is in ``.jobs`` it may only read. The variables of the job, those
     that *pass_environment* names, and none else of ours.
 
-    **What it does not do.** It shares out no GPUs among jobs: an engine that is
-    asked for one GPU gives the first to everybody.
+    **GPUs.** Where the engine is on this host, they are leased among all jobs of the
+    host as the subprocess runner's are, and the container is given just those. The
+    lease is held by a process of its own until the container has ended.
+
+    **What it does not do.** It shares out no GPUs of other hosts: an engine there
+    that is asked for one GPU gives the first to everybody.
 
     **Known limitation.** The folders must be on the engine's machine. Where
     Airflow runs in a container itself, they have to be mounted there under the
@@ -82,11 +91,49 @@ class DockerRunner(RemoteRunner):
         self._engine = Engine(options.base_url, options.connection)
         self._followers: dict[str, Follower] = {}
 
+    def shares(self, folder: str) -> bool:
+        """
+        Return whether jobs see *folder* of this machine.
+        """
+        return sees(folder, self.options)
+
     def _start(self, job: Job) -> RemoteHandle:
+        gpus = leased(job, self.options, is_local=self._engine.is_local)
+        if gpus:
+            return self._queue(job, gpus)
         handle, is_new = self._make(job)
         if is_new:
             self._engine.start(_container(handle))
         return handle
+
+    def _queue(self, job: Job, gpus: float) -> RemoteHandle:
+        """
+        Return the handle of a job whose container is made once it has its GPUs.
+        """
+        name, engine = container_name(job), self._engine
+        place = {"container": name, "engine": engine.name, "gpus": f"{gpus:g}"}
+        handle = RemoteHandle.of(job, place)
+        self._planned(handle, job)  # what cannot be is refused at once
+        self._end_rivals(handle)
+        engine.provide(self.options.image, self.options.pull)
+        return handle
+
+    def _planned(self, handle: RemoteHandle, job: Job) -> dict[str, Any]:
+        """
+        Return what a keeper makes the container of *job* with.
+        """
+        host = host_settings(job, self.options, sdk=self._engine.sdk)
+        return {
+            "image": self.options.image,
+            "host": {name: each for name, each in host.items() if name != "device_requests"},
+            "labels": {**labels_of(job), HANDLE: handle.text},
+            "settings": settings_of(job, self.options, rootless=self._engine.is_rootless),
+            "lease": lease_of(job, float(handle.place["gpus"])),
+        }
+
+    def _see_to(self, handle: RemoteHandle, job: Job) -> None:
+        if "gpus" in handle.place and handle.ending() is None and not is_kept(handle.files):
+            keep(handle, self.options.base_url, self._planned(handle, job))
 
     def _make(self, job: Job) -> tuple[RemoteHandle, bool]:
         """
@@ -98,7 +145,7 @@ class DockerRunner(RemoteRunner):
         self._end_rivals(handle)
         engine.provide(self.options.image, self.options.pull)
         host = host_settings(job, self.options, sdk=engine.sdk)
-        labels = {**labels_of(job), _HANDLE: handle.text}
+        labels = {**labels_of(job), HANDLE: handle.text}
         if engine.create(name, self.options.image, host=host, labels=labels, **settings):
             return handle, True
         # Somebody made it before, and perhaps died before starting it.
@@ -112,7 +159,7 @@ class DockerRunner(RemoteRunner):
         Raises:
             TrialInvalidError: If another trial uses the workspace.
         """
-        for other in self._labelled({"workspace": handle.folder}):
+        for other in self._known_in(handle.folder, {}):
             if other.key == handle.key or other.ending() is not None:
                 continue
             if other.owner != handle.owner and self._state(other) not in ENDED:
@@ -125,10 +172,13 @@ class DockerRunner(RemoteRunner):
     def _look(self, job: RemoteHandle) -> Sight | None:
         if not _container(job):
             return None  # it is another runner's
+        kept = "gpus" in job.place and self._engine.is_local and is_kept(job.files)
         about = self._engine.inspect(_container(job))
         if about is None:
-            return self._missing(job)
+            return Sight(JobState.PENDING) if kept or _is_young(job) else self._missing(job)
         state = about["State"]
+        if "gpus" in job.place and not kept and state["Status"] not in OVER:
+            self._keep_again(job)
         if job.timeout_s is not None and ran_s(state) > job.timeout_s + job.grace_s + _PATIENCE_S:
             self._end(job)  # it ought to have ended itself
             state = (self._engine.inspect(_container(job)) or about)["State"]
@@ -137,6 +187,14 @@ class DockerRunner(RemoteRunner):
         if state["Status"] in OVER:
             return Sight.ended(ending_of(state, timeout_s=job.timeout_s))
         return Sight(JobState.RUNNING)
+
+    def _keep_again(self, job: RemoteHandle) -> None:
+        """
+        Have the GPUs of a container held whose keeper was killed.
+        """
+        if self._engine.is_local and not self._is_elsewhere(job):
+            with suppress(TrialFailedError):  # at the next look, then
+                keep(job, self.options.base_url)
 
     def _missing(self, job: RemoteHandle) -> Sight | None:
         """
@@ -230,6 +288,7 @@ class DockerRunner(RemoteRunner):
         return job.place.get("engine", self._engine.name) != self._engine.name
 
     def _stop(self, job: RemoteHandle) -> None:
+        self._dismiss(job)
         about = self._engine.inspect(_container(job))
         if about is None:
             return
@@ -240,6 +299,18 @@ class DockerRunner(RemoteRunner):
             self._engine.unpause(_container(job))  # who is stopped cannot hear
         self._end(job)
         self._state(job)
+
+    def _dismiss(self, job: RemoteHandle) -> None:
+        """
+        Wait until nobody waits any more for GPUs to make the container with.
+
+        Who does looks for the mark that `cancel` makes.
+        """
+        deadline = time.monotonic() + _PATIENCE_S
+        while is_kept(job.files) and self._engine.inspect(_container(job)) is None:
+            if time.monotonic() > deadline:
+                raise TrialFailedError(f"the job {job.key} waits for GPUs and does not end")
+            time.sleep(_SHORTEST_LOOK_S)
 
     def _end(self, job: RemoteHandle) -> None:
         """
@@ -269,25 +340,43 @@ class DockerRunner(RemoteRunner):
         """
         Return the jobs of a trial: those that have containers, and those on record alone.
         """
-        wanted = {"study": study, "trial": str(trial), "workspace": workspace}
-        found = {handle.text: handle for handle in self._labelled(wanted)}
+        found = self._known_in(workspace, {"study": study, "trial": str(trial)})
+        return [handle for handle in found if handle.owner == f"{study}/{trial}"]
+
+    def _known_in(self, workspace: str, wanted: Mapping[str, str]) -> Iterable[RemoteHandle]:
+        """
+        Return the jobs in *workspace* that have containers, and those on record alone.
+        """
+        found = {each.text: each for each in self._labelled({**wanted, "workspace": workspace})}
         for handle in found.values():
             if handle.ending() is not None:  # whoever told of it could not remove it
                 self._engine.remove(_container(handle))
         for path in sorted((Path(workspace) / ".jobs").glob("*.json")):
             noted = RemoteHandle.read(path)
-            if noted is not None and noted.owner == f"{study}/{trial}" and _container(noted):
+            if noted is not None and _container(noted):
                 found.setdefault(noted.text, noted)
         return found.values()
 
     def _labelled(self, wanted: Mapping[str, str]) -> list[RemoteHandle]:
         labels = self._engine.labels({f"{LABEL}.{name}": text for name, text in wanted.items()})
-        handles = (RemoteHandle.parse(each.get(_HANDLE, "")) for each in labels)
+        handles = (RemoteHandle.parse(each.get(HANDLE, "")) for each in labels)
         return [handle for handle in handles if handle is not None]
 
 
 def _container(job: RemoteHandle) -> str:
     return str(job.place.get("container", ""))
+
+
+def _is_young(job: RemoteHandle) -> bool:
+    """
+    Return whether a job was handed in just now, and its keeper is still to come.
+    """
+    if "gpus" not in job.place or position_file(job.files).exists():
+        return False
+    try:
+        return time.time() - job.files.handle.stat().st_mtime < _YOUNG_S
+    except OSError:
+        return False
 
 
 def _write(pen: Pen, start: int, data: bytes) -> None:
@@ -296,6 +385,7 @@ def _write(pen: Pen, start: int, data: bytes) -> None:
 
     What lies behind a gap is left to the last reading, which begins at the beginning.
     """
-    fresh = data[max(0, pen.size - start) :]
-    if fresh and start <= pen.size:
-        pen.write(fresh, {})
+    size = pen.size - pen.mark.get("own", 0)  # in front of it is what a keeper wrote
+    fresh = data[max(0, size - start) :]
+    if fresh and start <= size:
+        pen.write(fresh, pen.mark)

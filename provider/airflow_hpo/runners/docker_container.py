@@ -5,7 +5,6 @@ JOB -> CONTAINER: its name, its labels, what it runs and what it sees.
 from __future__ import annotations
 
 import getpass
-import math
 import os
 import re
 from fnmatch import fnmatchcase
@@ -13,10 +12,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_hpo.errors import TrialInvalidError
+from airflow_hpo.runners.docker_gpus import requests_of
 from airflow_hpo.runners.docker_state import LATE
 from airflow_hpo.runners.files import JobFiles
-from airflow_hpo.runners.shell import refuse_unfit
+from airflow_hpo.runners.shell import MAKE_FOLDERS, inside, refuse_unfit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,10 +23,24 @@ if TYPE_CHECKING:
     from airflow_hpo.model.job import Job
     from airflow_hpo.runners.docker_options import DockerMount, DockerOptions
 
-__all__ = ["LABEL", "container_name", "host_settings", "labels_of", "settings_of"]
+__all__ = [
+    "HANDLE",
+    "LABEL",
+    "LEASE",
+    "container_name",
+    "host_settings",
+    "labels_of",
+    "settings_of",
+]
 
 LABEL = "airflow_hpo"
 """Begins the names of labels that tell whose a container is."""
+
+HANDLE = f"{LABEL}.handle"
+"""Label that holds the job's handle."""
+
+LEASE = f"{LABEL}.lease"
+"""Label that holds which GPUs are leased for it, as JSON."""
 
 # What the container's first process does: it joins errors and output, so that
 # they keep their order, passes SIGTERM on to everybody, and ends a job past its
@@ -35,6 +48,7 @@ LABEL = "airflow_hpo"
 # the first process of a container it may signal all others at once; where it is
 # not that (with an init of its own, or the host's processes), only the command.
 _FIRST = """\
+FOLDERS
 /bin/sh -c -- "$1" 2>&1 </dev/null &
 child=$!
 exec 2>/dev/null
@@ -59,7 +73,10 @@ while :; do
 done
 [ -z "$late" ] || exit LATE
 exit "$code"
-""".replace("LATE", str(LATE))
+""".replace("LATE", str(LATE)).replace("FOLDERS\n", MAKE_FOLDERS)
+
+# Folder of a container that does not see the workspace: its own, writable for everybody.
+_ROOT = "/tmp/hpo"  # noqa: S108
 
 # Bytes that Linux passes on to a new process as arguments and variables.
 _MOST = 2_000_000
@@ -88,6 +105,15 @@ def labels_of(job: Job) -> dict[str, str]:
     return {f"{LABEL}.{name}": value for name, value in own.items()}
 
 
+def sees(folder: str, options: DockerOptions) -> bool:
+    """
+    Return whether a job sees *folder* of this machine, by us or by one of its own mounts.
+    """
+    around = {Path(folder), *Path(folder).parents}
+    own = (each for each in options.mounts if each.kind != "tmpfs")
+    return options.mount_folders or any(Path(each.target) in around for each in own)
+
+
 def settings_of(job: Job, options: DockerOptions, *, rootless: bool) -> dict[str, Any]:
     """
     Return what the container is made with, in the Docker SDK's words.
@@ -105,10 +131,18 @@ def settings_of(job: Job, options: DockerOptions, *, rootless: bool) -> dict[str
         "entrypoint": [program],
         "command": [*arguments, *first],
         "environment": environment,
-        "working_dir": options.workdir or job.workdir or job.workspace,
+        "working_dir": options.workdir or _seen_workdir(job, options),
         "user": _user(options, rootless=rootless),
         **{name: value for name, value in options.extra.items() if name in names},
     }
+
+
+def _seen_workdir(job: Job, options: DockerOptions) -> str | None:
+    """
+    Return the folder that the command starts in; `None` for the image's own.
+    """
+    folder = job.workdir or job.workspace
+    return folder if sees(folder, options) else None
 
 
 def _decimal(seconds: float) -> str:
@@ -128,7 +162,8 @@ def _environment(job: Job, options: DockerOptions) -> dict[str, str]:
     if options.user is None:
         # The image knows no such user: what asks for a home or a name finds one.
         own |= {"HOME": "/tmp", "USER": _user_name()}  # noqa: S108 - the container's own
-    return {**own, **passed, **job.environment}
+    given = job.environment if sees(job.workspace, options) else inside(job, _ROOT)
+    return {**own, **passed, **given}
 
 
 def _user_name() -> str:
@@ -173,7 +208,7 @@ def host_settings(job: Job, options: DockerOptions, *, sdk: Any) -> dict[str, An
         found["shm_size"] = options.shm_size
     if options.network is not None:
         found["network_mode"] = options.network
-    requests = _device_requests(job, options, sdk.types.DeviceRequest)
+    requests = requests_of(job, options, sdk.types.DeviceRequest)
     if requests:
         found["device_requests"] = requests
     names = {"domainname", "hostname", "mac_address", "platform"}
@@ -217,19 +252,3 @@ def _mount(mount: DockerMount, make: Any) -> Any:  # noqa: ANN401
         read_only=mount.read_only,
         **settings,
     )
-
-
-def _device_requests(job: Job, options: DockerOptions, make: Any) -> list[Any]:  # noqa: ANN401
-    wanted = math.ceil(job.gpus) if options.gpus is None else options.gpus
-    if wanted == 0:
-        return []
-    if isinstance(wanted, tuple):
-        if all("=" in name for name in wanted):  # names of the Container Device Interface
-            return [make(driver="cdi", device_ids=list(wanted))]
-        if job.gpus > 0 and len(wanted) < job.gpus:
-            raise TrialInvalidError(
-                f"gpus of the runner must be as many as the trial asks for, {job.gpus:g}, "
-                f"got {', '.join(wanted)}"
-            )
-        return [make(device_ids=list(wanted), capabilities=[["gpu"]])]
-    return [make(count=-1 if wanted == "all" else wanted, capabilities=[["gpu"]])]

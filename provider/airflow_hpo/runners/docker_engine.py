@@ -6,6 +6,7 @@ The Docker SDK is imported on first use. Podman's service speaks the same langua
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -36,6 +37,9 @@ _PASSING = re.compile(
     r"|service unavailable|bad gateway|internal server error from registry",
     re.IGNORECASE,
 )
+
+# What Podman says of a container that does not run.
+_NOT_RUNNING = re.compile(r"can only|not running|state improper: (stopped|exited)")
 
 _NOT_FOUND, _CONFLICT, _NOT_MODIFIED = 404, 409, 304
 
@@ -85,6 +89,22 @@ class Engine:
             )
         except _refusals(docker.errors) as error:
             raise TrialInvalidError(f"the Docker engine cannot be used: {error}") from error
+
+    @property
+    def is_local(self) -> bool:
+        """
+        Whether it runs on this host, as far as its address tells.
+        """
+        url = self._base_url or os.environ.get("DOCKER_HOST") or _LOCAL
+        return url.startswith(("unix:", "http+unix:"))
+
+    @cached_property
+    def is_podman(self) -> bool:
+        """
+        Whether it is Podman's service, which knows devices by the names of CDI alone.
+        """
+        about = self._known(self.client.version) or {}
+        return any("podman" in part.get("Name", "").lower() for part in about.get("Components", ()))
 
     @cached_property
     def name(self) -> str:
@@ -197,12 +217,21 @@ class Engine:
         """
         return self._known(lambda: self.client.inspect_container(name))
 
-    def labels(self, wanted: Mapping[str, str]) -> Sequence[Mapping[str, str]]:
+    def labels(
+        self, wanted: Mapping[str, str | None], *, running: bool = False
+    ) -> Sequence[Mapping[str, str]]:
         """
         Return the labels of each container that has the *wanted* ones.
+
+        Args:
+            wanted: Values by names; `None` for any value.
+
+            running: Whether only containers count that run.
         """
-        filters = {"label": [f"{name}={value}" for name, value in wanted.items()]}
-        found = self._known(lambda: self.client.containers(all=True, filters=filters))
+        labels = [name if value is None else f"{name}={value}" for name, value in wanted.items()]
+        found = self._known(
+            lambda: self.client.containers(all=not running, filters={"label": labels})
+        )
         return [container["Labels"] or {} for container in found or ()]
 
     def signal(self, name: str, number: int) -> None:
@@ -216,6 +245,12 @@ class Engine:
         Let a container go on.
         """
         self._quietly(lambda: self.client.unpause(name))
+
+    def wait(self, name: str, seconds: float) -> None:
+        """
+        Return when a container has ended; after *seconds*, the engine counts as away.
+        """
+        self._known(lambda: self.client.wait(name, timeout=seconds))
 
     def remove(self, name: str) -> None:
         """
@@ -248,8 +283,7 @@ class Engine:
             self._reach(call)
         except _sdk().errors.APIError as error:
             if error.status_code not in {_NOT_FOUND, _CONFLICT, _NOT_MODIFIED}:
-                # Podman says so of a container that does not run.
-                if "can only" in _words(error) or "not running" in _words(error):
+                if _NOT_RUNNING.search(_words(error)):
                     return
                 raise TrialFailedError(f"the engine refused: {_words(error)}") from error
 

@@ -8,6 +8,7 @@ What a job leaves in its trial's workspace, and where.
     .jobs/trial.1.result.json   how it ended; not there before
     .jobs/trial.1.cancel        there if somebody asked to end it
     .jobs/trial.1.waiting       there while it waits for its GPUs
+    .jobs/trial.1.keeper        which process holds a container's GPUs
     .jobs/lock                  held while a job is being started
 
 Whoever has the handle can find out about the job; no runner keeps anything in
@@ -108,11 +109,18 @@ class JobFiles:
         """
         return self.folder / ".jobs" / f"{self.name}.waiting"
 
+    @property
+    def keeper(self) -> Path:
+        """
+        Which process holds the GPUs of the job's container, as JSON.
+        """
+        return self.folder / ".jobs" / f"{self.name}.keeper"
+
     def clear(self) -> None:
         """
         Make room for a new job of this name.
         """
-        for path in (self.handle, self.result, self.cancel, self.waiting):
+        for path in (self.handle, self.result, self.cancel, self.waiting, self.keeper):
             path.unlink(missing_ok=True)
         self.log.write_bytes(b"")
 

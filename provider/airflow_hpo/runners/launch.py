@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_hpo.model.job import Job
 
-__all__ = ["TOKEN", "inherited_environment", "job_environment", "launch", "reap"]
+__all__ = ["TOKEN", "adopt", "inherited_environment", "job_environment", "launch", "reap"]
 
 TOKEN = "HPO_JOB_TOKEN"  # noqa: S105 - the name of a variable
 """Variable that marks everything a job starts."""
@@ -160,7 +160,7 @@ def _ask(orders: dict[str, Any], job: Job, handle: Handle, inherited: Mapping[st
             env=inherited,
             start_new_session=True,
         )
-    _children[process.pid] = process
+    adopt(process)
     try:
         with cast("IO[bytes]", process.stdout) as answers:
             with suppress(BrokenPipeError), cast("IO[bytes]", process.stdin) as pipe:
@@ -176,6 +176,13 @@ def _refusal(number: int, reason: str) -> TrialError:
         reason = "it is longer, or has a longer environment, than the system passes on"
     text = f"the command cannot be started: {reason}"
     return TrialFailedError(text) if number in _PASSING else TrialInvalidError(text)
+
+
+def adopt(process: subprocess.Popen[bytes]) -> None:
+    """
+    Have `reap` look after *process*, which outlives its purpose here.
+    """
+    _children[process.pid] = process
 
 
 def reap() -> None:

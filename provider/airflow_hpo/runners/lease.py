@@ -41,8 +41,16 @@ def is_supported() -> bool:
     return hasattr(fcntl, "F_OFD_SETLK")
 
 
+def _say(text: str) -> None:
+    os.write(2, f"GPU: {text}\n".encode())
+
+
 def obtain(
-    orders: Mapping[str, Any], *, sleep: Callable[[float], object], ends: Callable[[], bool]
+    orders: Mapping[str, Any],
+    *,
+    sleep: Callable[[float], object],
+    ends: Callable[[], bool],
+    say: Callable[[str], object] = _say,
 ) -> list[str] | None:
     """
     Wait for devices, and return their names; what is going on is said in the job's output.
@@ -53,6 +61,8 @@ def obtain(
         sleep: Sleeps for so many seconds, or less.
 
         ends: Whether to give up; then the answer is `None`.
+
+        say: Is told what is going on; by default, it is written to standard error.
     """
     gpus, devices = orders["gpus"], orders["devices"]
     lease = Lease(orders["folder"], devices, gpus)
@@ -62,15 +72,11 @@ def obtain(
             return None
         if not waited:
             waited = "waiting"
-            _say(f"waiting for {gpus:g} of {', '.join(devices)}: too few are free")
+            say(f"waiting for {gpus:g} of {', '.join(devices)}: too few are free")
         sleep(_TRY_S)
     share = f"{gpus:g} of " if gpus < 1 else ""
-    _say(f"{share}{', '.join(names)}{waited and f', after {time.monotonic() - began:.0f} s'}")
+    say(f"{share}{', '.join(names)}{waited and f', after {time.monotonic() - began:.0f} s'}")
     return names
-
-
-def _say(text: str) -> None:
-    os.write(2, f"GPU: {text}\n".encode())
 
 
 class Lease:

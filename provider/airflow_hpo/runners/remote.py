@@ -109,6 +109,12 @@ class RemoteRunner:
         """
         raise NotImplementedError
 
+    def _see_to(self, handle: RemoteHandle, job: Job) -> None:
+        """
+        Do what is left to do for *job*, once its *handle* is on record; again whenever it is
+        handed in.
+        """
+
     def _look(self, job: RemoteHandle) -> Sight | None:
         """
         Return what there is to see of *job*; `None` if the service does not know it.
@@ -148,16 +154,16 @@ class RemoteRunner:
                 self._end_older(job)
             files = JobFiles.of(job)
             with files.lock():
-                known = RemoteHandle.read(files.handle)
-                if known is not None and known.key == job.key:
-                    return known.text
-                handle = self._start(job)
-                files.clear()
-                position_file(files).unlink(missing_ok=True)
-                files.handle.write_text(handle.text + "\n", "utf-8")
-                return handle.text
+                handle = RemoteHandle.read(files.handle)
+                if handle is None or handle.key != job.key:
+                    handle = self._start(job)
+                    files.clear()
+                    position_file(files).unlink(missing_ok=True)
+                    files.handle.write_text(handle.text + "\n", "utf-8")
+            self._see_to(handle, job)
         except AwayError as error:
             raise TrialFailedError(f"the job could not be started: {error}") from error
+        return handle.text
 
     def _end_older(self, job: Job) -> None:
         for other in self._search(job.study, job.trial, workspace=job.workspace):

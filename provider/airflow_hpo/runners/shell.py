@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 
     from airflow_hpo.model.job import Job
 
-__all__ = ["argv", "inside", "refuse_unfit"]
+__all__ = ["MAKE_FOLDERS", "argv", "inside", "refuse_unfit"]
+
+MAKE_FOLDERS = """\
+if [ -n "$HPO_PARAMS" ]; then
+  mkdir -p "$HPO_OUTPUT_DIR" "$HPO_CHECKPOINT_DIR" "$HPO_SHARED_DIR" || exit 1
+  printf '%s\\n' "$HPO_PARAMS" > "$HPO_PARAMS_FILE" || exit 1
+fi
+"""
+"""What makes, in a container with folders of its own, those that its variables name."""
 
 # The container's first process. It joins errors and output, so that they keep
 # their order; makes the folders and the file that the variables name; and hands
@@ -25,10 +33,7 @@ __all__ = ["argv", "inside", "refuse_unfit"]
 # ends with the container.
 _FIRST = """\
 exec 2>&1
-if [ -n "$HPO_PARAMS" ]; then
-  mkdir -p "$HPO_OUTPUT_DIR" "$HPO_CHECKPOINT_DIR" "$HPO_SHARED_DIR" || exit 1
-  printf '%s\\n' "$HPO_PARAMS" > "$HPO_PARAMS_FILE" || exit 1
-fi
+FOLDERS
 group_of() {
   read -r stat < "$1" || return
   set -- ${stat##*) }
@@ -52,7 +57,7 @@ if [ -n "$asked" ]; then
   while others; do sleep 0.1 || sleep 1; done
 fi
 exit "$code"
-"""
+""".replace("FOLDERS\n", MAKE_FOLDERS)
 
 # The variables that name folders of the machine that submits, and where they
 # are in a container that does not see those.
