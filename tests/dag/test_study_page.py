@@ -9,9 +9,11 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
+from dataclasses import astuple
 from types import ModuleType
 
 import pytest
@@ -24,8 +26,11 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from airflow_hpo.blueprint import parse_blueprints
+from airflow_hpo.driver import artifacts_at, study_folder
+from airflow_hpo.driver.stores import keep, store_of
 from airflow_hpo.model.trial import Measurement, Outcome, Suggestion, TrialState
 from airflow_hpo.plugin.views import views
+from airflow_hpo.report import report_on
 from airflow_hpo.storage import open_storage
 from airflow_hpo.study import Study
 
@@ -42,6 +47,8 @@ _ROUTES = (
     "/hpo/api/study?study=mine",
     "/hpo/api/trials?study=mine",
     "/hpo/api/trials.csv?study=mine",
+    "/hpo/api/written?study=mine",
+    "/hpo/written/report.html?study=mine",
     "/hpo/api/chart/history?study=mine",
 )
 
@@ -99,8 +106,20 @@ def _journal():
     return storage
 
 
+def _write_report(journal, name):
+    """
+    Write a study's report as a run's last task does, and leave only what is kept of it.
+    """
+    folder = study_folder(artifacts_at(os.environ["HPO_ARTIFACTS"]), name) / "report"
+    files = report_on(Study.load(journal, name), folder)
+    keep(folder, astuple(files))
+    if store_of(folder) is not None:
+        shutil.rmtree(folder)
+    return folder
+
+
 @pytest.fixture(scope="module", name="client")
-def _client(journal, database):
+def _client(journal, database, tmp_path_factory):
     """
     Airflow's own application with the page in it, and an auth manager that looks at DAGs.
     """
@@ -110,6 +129,7 @@ def _client(journal, database):
         "AIRFLOW__CORE__AUTH_MANAGER": "hpo_picky.Picky",
         "AIRFLOW__API_AUTH__JWT_SECRET": "of these tests alone " * 4,
         "HPO_STORAGE": _MEMORY,
+        "HPO_ARTIFACTS": str(tmp_path_factory.mktemp("artifacts")),
     }
     from airflow.api_fastapi import app
 
@@ -117,6 +137,7 @@ def _client(journal, database):
         patch.setitem(sys.modules, "hpo_picky", module)
         for name, value in settings.items():
             patch.setenv(name, value)
+        _write_report(journal, "mine")
         app.purge_cached_app()
         with TestClient(app.create_app(apps="core"), raise_server_exceptions=False) as client:
             yield client
@@ -160,14 +181,18 @@ def test_every_route_has_a_guard(client):
     routes = _page(client).routes
 
     assert {route.path for route in routes} == {
-        re.sub(r"(chart|static)/[\w.]+", lambda found: f"{found[1]}/{{{_PARTS[found[1]]}}}", path)
+        re.sub(
+            r"(chart|static|written)/[\w.]+",
+            lambda found: f"{found[1]}/{{{_PARTS[found[1]]}}}",
+            path,
+        )
         for path in (path.removeprefix("/hpo").partition("?")[0] for path in _ROUTES)
     }
     assert all(isinstance(route, APIRoute) and route.methods == {"GET"} for route in routes)
     assert all(get_user in _guards(route.dependant) for route in routes)
 
 
-_PARTS = {"chart": "chart", "static": "name"}
+_PARTS = {"chart": "chart", "static": "name", "written": "file"}
 
 
 @pytest.mark.parametrize("path", [*_ROUTES, "/hpo/api/study?study=no-such"])
@@ -322,6 +347,94 @@ def test_no_other_file_is_served(get, name):
     What is not one of the page's files is not there, whatever path leads to it.
     """
     assert get(f"/hpo/static/{name}").status_code == 404
+
+
+@pytest.fixture(name="where", params=["{}", "file://{}", "local://{}"])
+def _where(request, tmp_path, monkeypatch):
+    """
+    Where the files of studies are kept: a folder of this machine, or an address.
+    """
+    monkeypatch.setenv("HPO_ARTIFACTS", request.param.format(tmp_path / "kept"))
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "home"))
+
+
+@pytest.mark.usefixtures("where")
+def test_the_report_as_it_was_written(get, journal):
+    """
+    Its files are served from wherever they are kept, the page as nobody's, the rest to be saved;
+    nothing is left on the server's disk.
+    """
+    folder = _write_report(journal, "mine")
+    names = get("/hpo/api/written?study=mine").json()["files"]
+    page, table = (get(f"/hpo/written/{name}?study=mine") for name in ("report.html", "trials.csv"))
+
+    assert {"report.html", "summary.md", "summary.json", "trials.csv", "trials.json"} <= set(names)
+    assert len(page.content) == names["report.html"]
+    assert page.text.startswith("<!doctype html>")
+    assert "sandbox" in page.headers["Content-Security-Policy"]
+    assert table.text.startswith("number,")
+    assert table.headers["Content-Type"].startswith("text/csv")
+    assert table.headers["Content-Disposition"] == 'attachment; filename="trials.csv"'
+    assert table.headers["X-Content-Type-Options"] == "nosniff"
+    assert store_of(folder) is None or not folder.exists()
+
+
+@pytest.mark.usefixtures("where")
+def test_a_written_report_is_for_those_who_may_read_its_dag(get, client, journal):
+    """
+    As everything else of a study; what is not there and what may not be seen look the same.
+    """
+    _write_report(journal, "theirs")
+
+    assert client.get("/hpo/written/report.html?study=theirs").status_code == 401
+    assert get("/hpo/written/report.html?study=theirs").status_code == 403
+    assert get("/hpo/api/written?study=theirs").status_code == 403
+    assert get("/hpo/written/report.html?study=no-such").status_code == 403
+    assert get("/hpo/written/report.html?study=theirs", "bob").status_code == 200
+    assert get("/hpo/written/report.html?study=mine").status_code == 404
+
+
+@pytest.mark.usefixtures("where")
+@pytest.mark.parametrize("name", ["..%2F..%2Fsecret", "../secret", "secret", ".jobs%2Fkept.json"])
+def test_no_other_file_of_a_study_is_served(get, journal, name):
+    """
+    Only files that reports have, by their names.
+    """
+    folder = _write_report(journal, "mine")
+    if store_of(folder) is None:
+        for place in (folder, folder.parent, folder.parent.parent):
+            (place / "secret").write_text("x")
+
+    assert get(f"/hpo/written/{name}?study=mine").status_code == 404
+
+
+def test_links_and_large_files_are_not_served(get, journal, tmp_path, monkeypatch):
+    """
+    A link leads out of the folder, and a file that would fill the server's memory is refused.
+    """
+    monkeypatch.setenv("HPO_ARTIFACTS", str(tmp_path))
+    folder = _write_report(journal, "mine")
+    (folder / "summary.md").unlink()
+    (folder / "summary.md").symlink_to("/etc/hostname")
+    with (folder / "trials.csv").open("r+b") as file:
+        file.truncate(2**30)
+
+    assert get("/hpo/written/summary.md?study=mine").status_code == 404
+    assert get("/hpo/written/trials.csv?study=mine").status_code == 413
+    assert get("/hpo/written/report.html?study=mine").status_code == 200
+
+
+def test_a_store_that_cannot_be_reached_is_told(get, monkeypatch):
+    """
+    The answer says what is wrong with it, and the rest of the page goes on.
+    """
+    monkeypatch.setenv("HPO_ARTIFACTS", "nosuch://bucket/studies")
+
+    answer = get("/hpo/api/written?study=mine")
+
+    assert answer.status_code == 503
+    assert "nosuch://bucket/studies" in answer.json()["detail"]
+    assert get("/hpo/api/study?study=mine").status_code == 200
 
 
 def test_wrong_questions_are_answered(get):

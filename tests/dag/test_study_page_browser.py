@@ -328,6 +328,7 @@ def test_everything_has_a_name_and_the_keyboard_reaches_it(tab):
     page.get_by_role("tab", name="Settings", selected=True).wait_for()
     page.get_by_role("heading", name="Effective settings").wait_for()
     page.get_by_text("2 to 64").wait_for()  # what its run was triggered with
+    page.get_by_role("link", name="as it is now").wait_for()
 
 
 def test_narrow_screens_do_not_scroll_sideways(tab):

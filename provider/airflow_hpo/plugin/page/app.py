@@ -24,6 +24,7 @@ from airflow_hpo.plugin.page.overview import overview
 from airflow_hpo.plugin.page.shelf import Shelf, Snapshot
 from airflow_hpo.plugin.page.studies import listed
 from airflow_hpo.plugin.page.table import Wish, chosen, page
+from airflow_hpo.plugin.page.written import KINDS, written, written_sizes
 from airflow_hpo.report import study_html, write_csv
 from airflow_hpo.report.figures import Asked, draw
 
@@ -170,6 +171,27 @@ def report(request: Request, who: _Visitor, name: _Name) -> Response:
         media_type="text/html; charset=utf-8",
         headers={**HEADERS, "Content-Security-Policy": REPORT_POLICY},
     )
+
+
+@router.get("/api/written")
+def written_files(request: Request, who: _Visitor, name: _Name) -> Response:
+    """
+    Return which files of the study's report were written, and their sizes in bytes.
+    """
+    _check(request.app.state.shelf, who, name)
+    return _json(request, {"files": written_sizes(name)})
+
+
+@router.get("/written/{file}")
+def written_file(request: Request, who: _Visitor, name: _Name, file: str) -> Response:
+    """
+    Return a file of the study's report as it was written last.
+    """
+    _check(request.app.state.shelf, who, name)
+    headers = {**HEADERS, "Content-Security-Policy": REPORT_POLICY}
+    if file != "report.html":
+        headers["Content-Disposition"] = f'attachment; filename="{quote(file)}"'
+    return Response(written(name, file), media_type=KINDS.get(file), headers=headers)
 
 
 @router.get("/api/chart/{chart}")

@@ -1,6 +1,7 @@
 // The settings tab: what the study runs with, its space, its blueprint.
 
 import { link, runConf, runUrl } from "./airflow.js";
+import { address, get } from "./api.js";
 import { copy, fill, h } from "./dom.js";
 import { count, shown } from "./format.js";
 
@@ -38,8 +39,29 @@ export function settings(data, run) {
           ),
         )
       : null,
+    report(data),
     data.source.text ? blueprint(data.source) : null,
   ];
+}
+
+// Which files there are is asked once while a study runs, and once when it has ended.
+const listed = new Map();
+
+/** Return where the report is, as it would be written now and as it was. */
+function report(data) {
+  const study = data.study;
+  const key = JSON.stringify([study, data.is_live]);
+  if (!listed.has(key)) listed.set(key, get("api/written", { study }).catch(() => ({ files: {} })));
+  const now = h("a", { href: address("report.html", { study }), target: "_blank", rel: "noopener" }, "as it is now");
+  const items = h("ul", { id: "written" }, h("li", {}, now));
+  listed.get(key).then(({ files }) => {
+    for (const name of Object.keys(files)) {
+      const href = address(`written/${name}`, { study });
+      const title = `${name}, as it was written last`;
+      items.append(h("li", {}, h("a", { href, target: "_blank", rel: "noopener" }, title)));
+    }
+  });
+  return h("section", { class: "card" }, h("h2", {}, "Report"), items);
 }
 
 /** Return what was changed when *run* was triggered, once Airflow has told. */
