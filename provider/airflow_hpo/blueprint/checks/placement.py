@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_hpo.blueprint.problems import Problems
     from airflow_hpo.model.placement import RunnerSpec
 
-__all__ = ["check_executor_configs", "check_gpus"]
+__all__ = ["check_executor_configs", "check_gpus", "gives_gpus"]
 
 # What tells a process its devices: whoever asks for some is told which.
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -33,7 +33,7 @@ def check_gpus(draft: Draft, problems: Problems) -> None:
     """
     asking = list(_asking(draft))
     for path, gpus, runner in asking:
-        if runner is not None and not _gives(runner):
+        if runner is not None and not gives_gpus(runner):
             problems.error(
                 (*path, "gpus"),
                 f"must be 0 with the runner {runner.name}, which starts no process of its own, "
@@ -100,7 +100,7 @@ def _asking(draft: Draft) -> Iterator[tuple[Path, float, RunnerSpec | None]]:
             yield ("resource", "rungs", index), rung.gpus, rung.runner or trial.runner
 
 
-def _gives(spec: RunnerSpec) -> bool:
+def gives_gpus(spec: RunnerSpec) -> bool:
     """
     Return whether a runner gives its jobs GPUs; most do, and need not say so.
     """

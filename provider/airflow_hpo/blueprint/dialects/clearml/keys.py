@@ -4,12 +4,12 @@ The settings of a ClearML optimisation by name, and those of our own section.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_hpo.blueprint.dialects.clearml.metrics import SIGNS
+from airflow_hpo.blueprint.dialects.own import OWN, Elsewhere, own_section
 from airflow_hpo.blueprint.problems import show
-from airflow_hpo.blueprint.records import Key, ListOf, MapOf, OneOrMany, Record
+from airflow_hpo.blueprint.records import Key, ListOf, OneOrMany, Record
 from airflow_hpo.blueprint.shapes import (
     Anything,
     Either,
@@ -17,7 +17,6 @@ from airflow_hpo.blueprint.shapes import (
     Nullable,
     Number,
     OneOf,
-    Shape,
     Text,
     Whole,
 )
@@ -26,48 +25,23 @@ from airflow_hpo.model.registry import did_you_mean
 if TYPE_CHECKING:
     from airflow_hpo.blueprint.document import Path
     from airflow_hpo.blueprint.problems import Problems
-    from airflow_hpo.model.values import Value
 
 __all__ = [
     "BOHB",
     "FILE",
     "KWARGS",
     "OPT",
-    "OWN",
     "OWN_SECTION",
     "SPACES",
     "STORED",
     "WITHOUT_EFFECT",
 ]
 
-OWN = "airflow_hpo"
-"""Our own section."""
-
 SPACES = ("hyper_parameters", "parameter_optimization_space")
 """Where the parameters are: as an argument, and as ClearML stores them."""
 
 STORED = "opt"
 """The section in which ClearML stores the other arguments."""
-
-
-@dataclass(frozen=True)
-class _Elsewhere(Shape):
-    """
-    Any value; it is looked at in another place.
-    """
-
-    def read(self, value: Value, path: Path, problems: Problems) -> Any:  # noqa: ANN401
-        """
-        Return the value.
-        """
-        del path, problems
-        return value
-
-    def schema(self) -> dict[str, Any]:
-        """
-        Return the JSON Schema of the value.
-        """
-        return {}
 
 
 class _Arguments(Record):
@@ -137,7 +111,7 @@ _ARGUMENTS = {
     "project_name": Key(Nullable(Text()), "A tag of the DAG."),
     "task_name": Key(Nullable(Text()), "The study's name."),
     **_OPTIMIZER,
-    "optimizer_kwargs": Key(_Elsewhere(), "More arguments, for the optimizer."),
+    "optimizer_kwargs": Key(Elsewhere(), "More arguments, for the optimizer."),
 }
 
 WITHOUT_EFFECT = {
@@ -174,55 +148,26 @@ OPT = _Arguments(_ARGUMENTS, foreign=_FOREIGN, partial=True)
 
 _TEXTS = Either(text=Text(), other=ListOf(Text(), least=1))
 
-OWN_SECTION = Record(
-    {
-        "name": Key(
-            Text(
-                pattern=r"^[\w.-]{1,200}$",
-                rule="letters, digits, dots, dashes and underscores, 200 at most",
-            ),
-            "The study's name; by default the task's, else the file's.",
-        ),
-        "command": Key(
-            Text(examples=("python train.py --lr {lr}",)),
-            "Runs one trial, in place of the base task.",
-        ),
-        "metric": Key(_TEXTS, "What the trial calls the metric, or a list of these."),
-        "metrics": Key(
-            Record({"format": Key(Text(), "The format.", required=True)}, rest=Anything()),
-            "How metrics are read, if not as lines of JSON.",
-        ),
-        "runner": Key(
-            Either(
-                text=Text(),
-                other=Record({"name": Key(Text(), "The runner.", required=True)}, rest=Anything()),
-            ),
-            "Where the command runs.",
-        ),
-        "workdir": Key(Text(), "Folder it starts in, relative to the file's."),
-        "environment": Key(
-            MapOf(
-                Text(empty=True),
-                pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-                rule="the name of an environment variable",
-            ),
-            "Variables of the command.",
-        ),
-        "seed": Key(Whole(least=0, below=2**63), "Of the whole study."),
-        "iterations": Key(
-            Text(pattern=r"^[^\s{}:]+$", rule="a name without white space, braces and colons"),
-            "What commands call the iterations of OptimizerBOHB; iterations by default.",
-        ),
+OWN_SECTION = own_section(
+    foreign={
+        "trials": "write total_max_jobs at the top",
+        "base_task": "write command",
+        "timeout": "write time_limit_per_job at the top, in minutes",
+        "value": "write objective_metric_sign: min_global or max_global at the top",
     },
-    foreign={"trials": "write total_max_jobs at the top", "base_task": "write command"},
-    partial=True,
+    without=("timeout", "value"),
+    metric=Key(_TEXTS, "What the trial calls the metric, or a list of these."),
+    iterations=Key(
+        Text(pattern=r"^[^\s{}:]+$", rule="a name without white space, braces and colons"),
+        "What commands call the iterations of OptimizerBOHB; iterations by default.",
+    ),
 )
 
 FILE = _Arguments(
     {
-        **{name: Key(_Elsewhere(), "The parameters.") for name in SPACES},
+        **{name: Key(Elsewhere(), "The parameters.") for name in SPACES},
         **_ARGUMENTS,
-        STORED: Key(_Elsewhere(), "The other arguments, as ClearML stores them."),
+        STORED: Key(Elsewhere(), "The other arguments, as ClearML stores them."),
         OWN: Key(OWN_SECTION, "What ClearML has no argument for."),
     },
     foreign=_FOREIGN,

@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_hpo.blueprint.dialects.clearml.keys import FILE, KWARGS, OPT, OWN, SPACES, STORED
+from airflow_hpo.blueprint.dialects.clearml.keys import FILE, KWARGS, OPT, SPACES, STORED
+from airflow_hpo.blueprint.dialects.own import OWN, own_of
 from airflow_hpo.blueprint.problems import show
 from airflow_hpo.blueprint.shapes import BROKEN, Anything
 
@@ -153,8 +154,7 @@ def _keep(
     found: Settings,
     problems: Problems,
 ) -> None:
-    if OWN in read:
-        found.own = read[OWN]
+    found.own = own_of(read) or found.own
     for name in given:
         if name in _HOLDERS:
             continue

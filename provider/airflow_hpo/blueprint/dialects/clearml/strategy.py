@@ -20,9 +20,8 @@ from airflow_hpo.strategies import STRATEGIES
 if TYPE_CHECKING:
     from airflow_hpo.blueprint.dialects.clearml.settings import Settings
     from airflow_hpo.blueprint.problems import Problems
-    from airflow_hpo.strategies.base import Support
 
-__all__ = ["bohb_trials", "can_run_without_rounds", "read_resource", "read_strategy"]
+__all__ = ["bohb_trials", "read_resource", "read_strategy"]
 
 _SAMPLERS = {
     "TPESampler": "tpe",
@@ -186,17 +185,6 @@ def _bohb(settings: Settings, resource: Resource, problems: Problems) -> dict[st
         return None
     rounds = 1 if jobs is None else int(jobs / spent)
     return {"name": OPTIMIZERS[_BOHB], "options": {**options, "iterations": rounds}}
-
-
-def can_run_without_rounds(spec: StrategySpec) -> bool:
-    """
-    Return whether a job may begin as soon as another one has ended, as in ClearML.
-    """
-    try:
-        support: Support = STRATEGIES.load(spec.name).support
-    except Exception:  # noqa: BLE001 - other people's modules; the checks tell what is wrong
-        return False
-    return support.asynchronous
 
 
 def bohb_trials(spec: StrategySpec, resource: Resource) -> int:

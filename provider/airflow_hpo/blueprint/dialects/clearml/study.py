@@ -4,13 +4,11 @@ From a file's settings to the parts of a study.
 
 from __future__ import annotations
 
-import re
-from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.blueprint.checks import Draft
 from airflow_hpo.blueprint.dialects.base import build
-from airflow_hpo.blueprint.dialects.clearml.keys import OWN, SPACES
+from airflow_hpo.blueprint.dialects.clearml.keys import SPACES
 from airflow_hpo.blueprint.dialects.clearml.metrics import metric_name, objective
 from airflow_hpo.blueprint.dialects.clearml.notes import say_what_has_no_effect
 from airflow_hpo.blueprint.dialects.clearml.pruner import read_pruner
@@ -18,13 +16,13 @@ from airflow_hpo.blueprint.dialects.clearml.settings import read_settings
 from airflow_hpo.blueprint.dialects.clearml.space import read_space
 from airflow_hpo.blueprint.dialects.clearml.strategy import (
     bohb_trials,
-    can_run_without_rounds,
     read_resource,
     read_strategy,
 )
 from airflow_hpo.blueprint.dialects.clearml.trial import read_trial
+from airflow_hpo.blueprint.dialects.own import OWN, execution_of, places_of, study_name
 from airflow_hpo.blueprint.shapes import BROKEN
-from airflow_hpo.model.blueprint import DagSpec, Execution
+from airflow_hpo.model.blueprint import DagSpec
 from airflow_hpo.model.space import Space
 from airflow_hpo.model.stop import Budget
 from airflow_hpo.strategies.support import exhaustible
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
     from airflow_hpo.blueprint.dialects.clearml.settings import Settings
     from airflow_hpo.blueprint.dialects.clearml.space import Found
     from airflow_hpo.blueprint.problems import Problems
+    from airflow_hpo.model.blueprint import Execution
     from airflow_hpo.model.objective import Objective
     from airflow_hpo.model.values import Value
 
@@ -60,7 +59,8 @@ def read_draft(data: Mapping[str, Value], problems: Problems) -> Draft:
     settings = read_settings(data, problems)
     _relocate(settings, problems)
     draft = Draft(
-        name=_name(settings, problems),
+        name=settings.own.get("name")
+        or study_name(problems, settings.get("task_name"), otherwise="clearml"),
         study=settings.get("continue_previous_study"),
         objectives=_objectives(settings, problems),
         resource=read_resource(settings, problems),
@@ -114,23 +114,9 @@ def _relocate(settings: Settings, problems: Problems) -> None:
             ("execution",): tasks,
             ("execution", "batch_size"): tasks,
             ("execution", "concurrency"): tasks,
+            **places_of(settings.own),
         }
     )
-
-
-def _name(settings: Settings, problems: Problems) -> str:
-    """
-    Return the study's name: given, or made of the task's or the file's.
-    """
-    if "name" in settings.own:
-        return str(settings.own["name"])
-    file = problems.document.file
-    stem = "" if file.startswith("<") else FilePath(file).stem
-    for text in (settings.get("task_name"), stem):
-        plain = re.sub(r"[^\w.-]+", "_", text or "").strip("_")[:200]
-        if plain:
-            return plain
-    return "clearml"
 
 
 def _objectives(settings: Settings, problems: Problems) -> tuple[Objective, ...]:
@@ -234,8 +220,4 @@ def _execution(settings: Settings, draft: Draft, problems: Problems) -> Executio
         return None
     given = settings.get("max_number_of_concurrent_tasks", _CONCURRENT)
     size = given if draft.budget is None else min(given, draft.budget.trials)
-    if draft.resource is not None:
-        return Execution(concurrency=size)  # a rung is as large as the strategy makes it
-    if draft.strategy is None or can_run_without_rounds(draft.strategy):
-        return Execution(mode="async", concurrency=size)
-    return Execution(batch_size=size, concurrency=size)
+    return execution_of(draft, size)

@@ -7,17 +7,15 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_hpo.blueprint.dialects.base import build
-from airflow_hpo.blueprint.dialects.clearml.keys import OWN
+from airflow_hpo.blueprint.dialects.own import OWN, step_of, trial_of
 from airflow_hpo.blueprint.problems import show
 from airflow_hpo.blueprint.template import ALL_PARAMETERS
-from airflow_hpo.model.blueprint import MetricsSpec, RunnerSpec, Step, TrialSpec
+from airflow_hpo.model.blueprint import Step, TrialSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from airflow_hpo.blueprint.dialects.clearml.settings import Settings
     from airflow_hpo.blueprint.dialects.clearml.space import Found
     from airflow_hpo.blueprint.document import Path
@@ -56,16 +54,11 @@ def read_trial(settings: Settings, found: Found, problems: Problems) -> TrialSpe
     if command is None:
         return None
     limit = settings.get("time_limit_per_job")
-    values: dict[str, Any] = {
-        "steps": (Step(command=command, queue=settings.get("execution_queue")),),
-        "environment": _environment(settings),
-        "workdir": own.get("workdir"),
-        "timeout_s": None if limit is None else limit * _MINUTE_S,
-    }
-    if "runner" in own:
-        values["runner"] = RunnerSpec(**_with_options(own["runner"], "name"))
-    if "metrics" in own:
-        values["metrics"] = MetricsSpec(**_with_options(own["metrics"], "format"))
+    queue = settings.get("execution_queue")
+    values = trial_of(own)
+    values["steps"] = (Step(command=command, queue=queue, **step_of(own, problems)),)
+    values["environment"] = {**_told(settings), **values["environment"]}
+    values["timeout_s"] = None if limit is None else limit * _MINUTE_S
     return build(TrialSpec, values, ("trial",), problems)
 
 
@@ -73,22 +66,9 @@ def _place_of_command(settings: Settings) -> Path:
     return (OWN, "command") if "command" in settings.own else settings.place("base_task_id")
 
 
-def _with_options(given: str | Mapping[str, Any], key: str) -> dict[str, Any]:
-    """
-    Return name and options of what is chosen by name.
-    """
-    if isinstance(given, str):
-        return {key: given}
-    return {
-        key: given[key],
-        "options": {name: value for name, value in given.items() if name != key},
-    }
-
-
-def _environment(settings: Settings) -> dict[str, str]:
+def _told(settings: Settings) -> dict[str, str]:
     most = settings.get("max_iteration_per_job")
-    told = {} if most is None else {_MAX_ITERATIONS: f"{most:g}"}
-    return {**told, **settings.own.get("environment", {})}
+    return {} if most is None else {_MAX_ITERATIONS: f"{most:g}"}
 
 
 def _command(settings: Settings, found: Found, problems: Problems) -> str | None:

@@ -29,7 +29,9 @@ from airflow_hpo.blueprint.dialects.katib.template import (
 from airflow_hpo.blueprint.dialects.own import (
     OWN,
     execution_of,
-    read_own,
+    own_of,
+    places_of,
+    step_of,
     study_name,
     trial_of,
 )
@@ -57,7 +59,7 @@ def read_draft(given: Mapping[str, Value], problems: Problems) -> Draft:
     Return the parts of the study in a file.
     """
     data = FILE.read(given, (), problems)
-    own, spec = read_own(data), data.get("spec", {})
+    own, spec = own_of(data), data.get("spec", {})
     _say_what_is_missing(given, own, problems)
     metadata = data.get("metadata", {})
     name = own.get("name") or study_name(
@@ -99,7 +101,6 @@ def _say_what_is_missing(
 def _relocate(own: Mapping[str, Any], problems: Problems) -> None:
     strategy: Path = (OWN, "strategy") if "strategy" in own else (*_SPEC, "algorithm")
     command: Path = (OWN, "command") if "command" in own else (*TEMPLATE, "trialSpec")
-    runner: Path = (OWN, "runner")
     metrics = (OWN, "metrics") if "metrics" in own else FORMATS
     trials = (*_SPEC, "maxTrialCount")
     problems.relocate(
@@ -121,8 +122,7 @@ def _relocate(own: Mapping[str, Any], problems: Problems) -> None:
             ("trial",): (*TEMPLATE,),
             ("trial", "steps", 0): command,
             ("trial", "steps", 0, "command"): command,
-            ("trial", "runner"): runner,
-            ("trial", "runner", "name"): runner,
+            **places_of(own),
             ("trial", "runner", "pod"): (*TEMPLATE, "trialSpec", "spec", "template"),
             ("trial", "metrics"): metrics,
             ("trial", "metrics", "format"): metrics,
@@ -213,8 +213,8 @@ def _trial(
             made = None if command is None else (command, writer.language)
     if made is None or values["metrics"] is None:
         return None
-    gpus = {} if container is None else {"gpus": container.settings.get("gpus", 0.0)}
-    step = {"command": made[0], "template": made[1], **gpus}
+    asked = None if container is None else container.resources.gpus
+    step = {"command": made[0], "template": made[1], **step_of(own, problems, asked=asked)}
     return build(TrialSpec, {**values, "steps": (Step.model_validate(step),)}, TEMPLATE, problems)
 
 
@@ -274,7 +274,7 @@ def _say_what_has_no_effect(data: Mapping[str, Any], problems: Problems) -> None
             holder = holder.get(part, {})
         if path[-1] in holder and not problems.touches(path):
             problems.warn(path, f"has no effect: {why}", at_key=True)
-    runner = read_own(data).get("runner")
+    runner = own_of(data).get("runner")
     name = runner.get("name") if isinstance(runner, dict) else runner
     metadata = data.get("metadata", {})
     if "namespace" in metadata and name != "kubernetes":

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_hpo.blueprint.dialects.devices import Resources, read_limits
 from airflow_hpo.blueprint.dialects.katib.command import PARAMETER, TRIAL_NAME
 from airflow_hpo.blueprint.dialects.katib.keys import Word
 from airflow_hpo.blueprint.dialects.own import OWN
 from airflow_hpo.blueprint.problems import show
 from airflow_hpo.blueprint.records import ListOf
-from airflow_hpo.blueprint.shapes import BROKEN, Number, Whole
+from airflow_hpo.blueprint.shapes import BROKEN, Whole
 from airflow_hpo.model.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ __all__ = ["TEMPLATE", "Container", "read_container", "read_references"]
 TEMPLATE = ("spec", "trialTemplate")
 _JOB = (*TEMPLATE, "trialSpec")
 _POD = (*_JOB, "spec", "template", "spec")
-
-_GPU = "nvidia.com/gpu"
 
 _SAID = frozenset({"name", "image", "command", "args", "env", "workingDir", "resources"})
 
@@ -45,7 +44,9 @@ class Container:
 
         environment: Its variables.
 
-        settings: Other parts of the model: ``timeout_s``, ``retries``, ``gpus``.
+        settings: Other parts of the model: ``timeout_s``, ``retries``.
+
+        resources: What it asks for.
 
         image: What it runs in.
 
@@ -58,6 +59,7 @@ class Container:
     words: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    resources: Resources = field(default_factory=lambda: Resources(()))
     image: str | None = None
     pod: dict[str, Any] = field(default_factory=dict)
     name: str | None = None
@@ -204,7 +206,8 @@ def _read(given: Mapping[str, Any], found: Container, problems: Problems, *, nee
         problems.error(found.path, message, hint=hint, at_key=True)
     image = given.get("image")
     found.image = image if isinstance(image, str) and image else None
-    _read_devices(given.get("resources"), found, problems)
+    path = (*found.path, "resources")
+    found.resources = read_limits(given.get("resources"), path, problems)
 
 
 def _read_variables(
@@ -235,23 +238,6 @@ def _read_variables(
                 message = f"has no effect: {OWN} has the command"
                 hint = f"write export {name}=... in it"
                 problems.warn((*path, index), message, hint=hint)
-
-
-def _read_devices(given: Any, found: Container, problems: Problems) -> None:  # noqa: ANN401
-    """
-    Read how many GPUs are asked for; what else is asked for is a cluster's.
-    """
-    if not isinstance(given, dict):
-        return
-    for part in ("limits", "requests"):
-        asked = given.get(part)
-        if isinstance(asked, dict) and _GPU in asked:
-            text = asked[_GPU]
-            count = int(text) if isinstance(text, str) and text.isdecimal() else text
-            read = Number(least=0).read(count, (*found.path, "resources", part, _GPU), problems)
-            if read is not BROKEN:
-                found.settings["gpus"] = read
-            return
 
 
 def _read_job(spec: Mapping[str, Any], found: Container, problems: Problems) -> None:
@@ -304,6 +290,7 @@ def _say_what_is_of_the_cluster(
     hint = f"write {OWN}: {{runner: kubernetes}} to run it in a pod"
     if found.image is not None:
         problems.warn((*found.path, "image"), here, hint=hint, at_key=True)
+    found.resources.say_others("the command runs where the worker runs", problems, hint=hint)
     for key in pod:
         if key not in {"containers", "restartPolicy"}:
             problems.warn((*_POD, key), here, at_key=True)

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from airflow_hpo.blueprint.checks import complete
 from airflow_hpo.blueprint.dialects.base import source_of
-from airflow_hpo.blueprint.dialects.logml.keys import OWN, SEARCH
+from airflow_hpo.blueprint.dialects.logml.keys import SEARCH
 from airflow_hpo.blueprint.dialects.logml.study import read_draft
+from airflow_hpo.blueprint.dialects.own import OWN
 from airflow_hpo.blueprint.problems import show
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_hpo.blueprint.dialects.logml.keys import OWN, WORKFLOW
+from airflow_hpo.blueprint.dialects.logml.keys import WORKFLOW
+from airflow_hpo.blueprint.dialects.own import OWN, step_of
 from airflow_hpo.blueprint.template import ALL_PARAMETERS, Placeholder, Template
 from airflow_hpo.model.blueprint import Step
 
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["read_steps"]
 
 
-def read_steps(
-    given: Mapping[str, Any], found: Found, problems: Problems
-) -> tuple[Step, ...] | None:
+def read_steps(own: Mapping[str, Any], found: Found, problems: Problems) -> tuple[Step, ...] | None:
     """
     Return the steps that have a command, or note why they cannot be run.
 
@@ -30,6 +29,7 @@ def read_steps(
     trials, and are run once a study.
     """
     path: Path = (OWN, "steps")
+    given = own["steps"]
     named = [name for name in WORKFLOW if name in given]
     searched = [name for name in WORKFLOW if found.searched.get(name)]
     before = problems.errors
@@ -51,7 +51,8 @@ def read_steps(
         except ValueError as error:
             problems.error((*path, name), str(error))
             continue
-        steps.append(Step(name=name, command=command, once=once))
+        told = step_of(own, problems, index=index)
+        steps.append(Step(name=name, command=command, once=once, **told))
     return tuple(steps) if steps and problems.errors == before else None
 
 

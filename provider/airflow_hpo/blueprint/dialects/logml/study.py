@@ -4,16 +4,14 @@ From a config of Log(ML) to the parts of a study.
 
 from __future__ import annotations
 
-import re
-from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.blueprint.checks import Draft
 from airflow_hpo.blueprint.dialects.base import build
-from airflow_hpo.blueprint.dialects.logml.keys import OWN, OWN_SECTION, SEARCH, SEARCH_SECTION
+from airflow_hpo.blueprint.dialects.logml.keys import OWN_SECTION, SEARCH, SEARCH_SECTION
 from airflow_hpo.blueprint.dialects.logml.space import read_parameters
 from airflow_hpo.blueprint.dialects.logml.trial import read_trial
-from airflow_hpo.blueprint.shapes import BROKEN
+from airflow_hpo.blueprint.dialects.own import OWN, places_of, read_own, study_name
 from airflow_hpo.model.blueprint import DagSpec, Execution, StrategySpec
 from airflow_hpo.model.objective import Objective
 from airflow_hpo.model.stop import Budget
@@ -38,8 +36,7 @@ def read_draft(data: Mapping[str, Value], problems: Problems) -> Draft:
     Return the parts of the study in a config.
     """
     search = SEARCH_SECTION.read(data[SEARCH], (SEARCH,), problems)
-    own = OWN_SECTION.read(data[OWN], (OWN,), problems) if OWN in data else {}
-    own = {} if own is BROKEN else own
+    own = read_own(data, OWN_SECTION, problems)
     found = read_parameters(data, problems)
     metric = own.get("metric", "loss")
     problems.relocate(
@@ -50,12 +47,15 @@ def read_draft(data: Mapping[str, Value], problems: Problems) -> Draft:
             ("budget",): (SEARCH,),
             ("budget", "trials"): (SEARCH, "max_evals"),
             ("execution",): (OWN,),
+            **places_of(own),
         }
     )
     _say_of_search(data[SEARCH], problems)
     draft = Draft(
-        name=own.get("name") or _name(data, problems.document.file),
-        objectives=(Objective(metric=metric, direction="minimize"),),
+        name=own.get("name") or study_name(problems, _model_name(data), otherwise="logml"),
+        objectives=(
+            Objective(metric=metric, direction="minimize", value=own.get("value", "last")),
+        ),
         parameters=found.parameters,
         broken=found.broken,
         strategy=_strategy(search, found, problems),
@@ -89,18 +89,9 @@ def _strategy(search: Mapping[str, Any], found: Found, problems: Problems) -> St
     return build(StrategySpec, values, (SEARCH,), problems)
 
 
-def _name(data: Mapping[str, Value], file: str) -> str:
-    """
-    Return the model's name, else the file's, as a study may be called.
-    """
+def _model_name(data: Mapping[str, Value]) -> Value:
     model = data.get("model")
-    given = model.get("model_name") if isinstance(model, dict) else None
-    stem = "" if file.startswith("<") else FilePath(file).stem
-    for text in (given, stem):
-        plain = re.sub(r"[^\w.-]+", "_", text).strip("_")[:200] if isinstance(text, str) else ""
-        if plain:
-            return plain
-    return "logml"
+    return model.get("model_name") if isinstance(model, dict) else None
 
 
 def _warn_of_datasets(own: Mapping[str, Any], found: Found, problems: Problems) -> None:

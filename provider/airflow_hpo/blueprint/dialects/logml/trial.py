@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from airflow_hpo.blueprint.dialects.base import build
-from airflow_hpo.blueprint.dialects.logml.keys import OWN, SEARCH
+from airflow_hpo.blueprint.dialects.logml.keys import SEARCH
 from airflow_hpo.blueprint.dialects.logml.steps import read_steps
+from airflow_hpo.blueprint.dialects.own import OWN, step_of, trial_of
 from airflow_hpo.blueprint.problems import show
-from airflow_hpo.model.blueprint import MetricsSpec, RunnerSpec, Step, TrialSpec
+from airflow_hpo.model.blueprint import MetricsSpec, Step, TrialSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -98,15 +99,10 @@ def read_trial(
             hint=f"write {OWN}: {{command: 'python PROGRAM.py -d -c \"$LOGML_CONFIG\"'}}",
             at_key=True,
         )
-    values: dict[str, Any] = {
-        "steps": (Step(command=_command(own)),),
-        "environment": {**own.get("environment", {}), "LOGML_BASE": base},
-        "metrics": _metrics(own, metric),
-        "workdir": own.get("workdir"),
-        "timeout_s": own.get("timeout"),
-    }
-    if "runner" in own:
-        values["runner"] = _runner(own["runner"])
+    logged = MetricsSpec(format="regex", options={"patterns": {metric: _LOGGED}})
+    values = {"metrics": logged, **trial_of(own)}
+    values["steps"] = (Step(command=_command(own), **step_of(own, problems)),)
+    values["environment"] = {**values["environment"], "LOGML_BASE": base}
     return build(TrialSpec, values, ("trial",), problems)
 
 
@@ -117,20 +113,10 @@ def _trial_of_steps(own: Mapping[str, Any], found: Found, problems: Problems) ->
     problems.relocate({("trial",): (OWN, "steps")})
     if "command" in own:
         problems.error((OWN, "command"), "must not stand beside steps", at_key=True)
-    steps = read_steps(own["steps"], found, problems)
+    steps = read_steps(own, found, problems)
     if steps is None:
         return None
-    values: dict[str, Any] = {
-        "steps": steps,
-        "environment": own.get("environment", {}),
-        "workdir": own.get("workdir"),
-        "timeout_s": own.get("timeout"),
-    }
-    if "metrics" in own:
-        values["metrics"] = _metrics(own, "")
-    if "runner" in own:
-        values["runner"] = _runner(own["runner"])
-    return build(TrialSpec, values, ("trial",), problems)
+    return build(TrialSpec, {**trial_of(own), "steps": steps}, ("trial",), problems)
 
 
 def _command(own: Mapping[str, Any]) -> str:
@@ -140,21 +126,6 @@ def _command(own: Mapping[str, Any]) -> str:
         f"python3 -c '{script}' || exit 1\n"
         f"{own.get('command', _COMMAND)}"
     )
-
-
-def _metrics(own: Mapping[str, Any], metric: str) -> MetricsSpec:
-    if "metrics" not in own:
-        return MetricsSpec(format="regex", options={"patterns": {metric: _LOGGED}})
-    given = own["metrics"]
-    options = {name: value for name, value in given.items() if name != "format"}
-    return MetricsSpec(format=given["format"], options=options)
-
-
-def _runner(given: str | Mapping[str, Any]) -> RunnerSpec:
-    if isinstance(given, str):
-        return RunnerSpec(name=given)
-    options = {name: value for name, value in given.items() if name != "name"}
-    return RunnerSpec(name=given["name"], options=options)
 
 
 def _base(data: Mapping[str, Value], found: Found) -> dict[str, Value]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.blueprint.cron import PRESETS
 from airflow_hpo.blueprint.dialects.base import build
-from airflow_hpo.blueprint.dialects.native.trial_keys import DURATION, TASK_KEYS
+from airflow_hpo.blueprint.dialects.native.trial_keys import TASK_KEYS
+from airflow_hpo.blueprint.durations import DURATION
 from airflow_hpo.blueprint.records import Key, ListOf, MapOf, Record
 from airflow_hpo.blueprint.shapes import (
     BROKEN,

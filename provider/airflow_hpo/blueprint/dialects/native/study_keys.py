@@ -7,8 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_hpo.blueprint.dialects.native.trial_keys import DURATION, STEP_KEYS, named
+from airflow_hpo.blueprint.dialects.native.trial_keys import STEP_KEYS, named
 from airflow_hpo.blueprint.document import Path
+from airflow_hpo.blueprint.durations import DURATION
 from airflow_hpo.blueprint.problems import Problems, show
 from airflow_hpo.blueprint.records import Key, ListOf, MapOf, Record, one_of
 from airflow_hpo.blueprint.shapes import (

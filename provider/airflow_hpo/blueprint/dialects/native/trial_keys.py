@@ -4,6 +4,7 @@ Keys of a trial.
 
 from __future__ import annotations
 
+from airflow_hpo.blueprint.durations import DURATION
 from airflow_hpo.blueprint.records import Key, ListOf, MapOf, Record
 from airflow_hpo.blueprint.shapes import (
     Anything,
@@ -18,7 +19,7 @@ from airflow_hpo.blueprint.shapes import (
 from airflow_hpo.blueprint.units import DURATION_PATTERN, seconds_of
 from airflow_hpo.model.expression import Expression
 
-__all__ = ["DURATION", "STEP_KEYS", "TASK_KEYS", "TRIAL", "named"]
+__all__ = ["STEP_KEYS", "TASK_KEYS", "TRIAL", "named"]
 
 
 def _parsed(text: str) -> str:
@@ -26,20 +27,6 @@ def _parsed(text: str) -> str:
     return text
 
 
-def _some_seconds(text: str) -> float:
-    seconds = seconds_of(text)
-    if seconds <= 0:
-        raise ValueError(f"must be above 0, got {text!r}")
-    return seconds
-
-
-_DURATION_TEXT = Text(
-    pattern=DURATION_PATTERN,
-    rule="seconds or a duration such as 90s, 30m, 1h30m, 2d",
-    convert=_some_seconds,
-    examples=("30m", "2h"),
-)
-DURATION = Either(text=_DURATION_TEXT, other=Number(above=0))
 _GRACE = Either(
     text=Text(
         pattern=DURATION_PATTERN, rule="seconds or a duration such as 30s", convert=seconds_of

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from airflow_hpo.blueprint.dialects.own import own_section
 from airflow_hpo.blueprint.dialects.polyaxon.shapes import (
     Amount,
     Command,
@@ -15,25 +16,19 @@ from airflow_hpo.blueprint.dialects.polyaxon.shapes import (
     Word,
     camel,
 )
-from airflow_hpo.blueprint.records import Key, ListOf, MapOf, Record
-from airflow_hpo.blueprint.shapes import Anything, Either, Number, OneOf, Text
-from airflow_hpo.blueprint.units import DURATION_PATTERN, seconds_of
+from airflow_hpo.blueprint.records import Key, ListOf, MapOf
+from airflow_hpo.blueprint.shapes import Anything, OneOf, Text
 
 __all__ = [
     "ANNOTATED",
     "ANNOTATION",
-    "ENVIRONMENT",
     "NEW",
     "OLD",
-    "OWN",
     "OWN_SECTION",
     "Spelling",
     "searches",
     "stopping",
 ]
-
-OWN = "airflow_hpo"
-"""Our own section, for what a file of Polyaxon's has no place for."""
 
 ANNOTATION = "airflow-hpo/"
 """What our keys begin with as annotations, which Polyaxon takes in newer files."""
@@ -82,59 +77,18 @@ _ALSO = {
 }
 
 
-def _some_seconds(text: str) -> float:
-    seconds = seconds_of(text)
-    if seconds <= 0:
-        raise ValueError(f"must be above 0, got {text!r}")
-    return seconds
-
-
-def _named(key: str, about: str) -> Either:
-    return Either(
-        text=Text(), other=Record({key: Key(Text(), about, required=True)}, rest=Anything())
-    )
-
-
-ENVIRONMENT = MapOf(
-    Text(empty=True),
-    pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-    rule="the name of an environment variable",
+OWN_SECTION = own_section(
+    foreign={"concurrency": "write concurrency beside the search"},
+    command=Key(
+        Command(),
+        "What a trial runs, in place of the file's own command or reference.",
+    ),
+    metric=Key(Text(), "The metric to optimise, where no algorithm names it."),
+    direction=Key(OneOf(("minimize", "maximize")), "Which values of it are better."),
+    batch_size=Key(Count(least=1), "Trials suggested together."),
+    seed=Key(Count(least=0), "Of the study, where the file's own place has none."),
 )
-
-OWN_SECTION = Record(
-    {
-        "name": Key(
-            Text(
-                pattern=r"^[\w.-]{1,200}$",
-                rule="letters, digits, dots, dashes and underscores, 200 at most",
-            ),
-            "The study's name; by default the file's.",
-        ),
-        "metric": Key(Text(), "The metric to optimise, where no algorithm names it."),
-        "direction": Key(OneOf(("minimize", "maximize")), "Which values of it are better."),
-        "command": Key(
-            Command(),
-            "What a trial runs, in place of the file's own command or reference.",
-        ),
-        "runner": Key(_named("name", "The runner."), "Where trials run."),
-        "workdir": Key(Text(), "Folder they start in, relative to the file's."),
-        "environment": Key(ENVIRONMENT, "Variables of the command."),
-        "metrics": Key(_named("format", "The format."), "How metrics are read."),
-        "timeout": Key(
-            Either(
-                text=Text(
-                    pattern=DURATION_PATTERN,
-                    rule="seconds or a duration such as 90s, 30m, 1h30m, 2d",
-                    convert=_some_seconds,
-                ),
-                other=Number(above=0),
-            ),
-            "Time that a trial may take.",
-        ),
-        "batch_size": Key(Count(least=1), "Trials suggested together."),
-        "seed": Key(Count(least=0), "Of the study, where the file's own place has none."),
-    }
-)
+"""What a file of Polyaxon's has no place for."""
 
 _WORDS = ("maximize", "minimize")
 

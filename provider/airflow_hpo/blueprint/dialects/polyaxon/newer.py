@@ -6,19 +6,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_hpo.blueprint.dialects.own import OWN, read_own
 from airflow_hpo.blueprint.dialects.polyaxon.commands import of_container
 from airflow_hpo.blueprint.dialects.polyaxon.keys import (
     ANNOTATED,
     ANNOTATION,
     NEW,
-    OWN,
     OWN_SECTION,
     searches,
 )
 from airflow_hpo.blueprint.dialects.polyaxon.reading import (
+    HERE,
+    RUNNER_HINT,
     Reading,
     read_matrix,
-    read_own,
+    read_resources,
     read_rules,
     say_passed_over,
 )
@@ -151,10 +153,11 @@ _CONTAINER = Section(
         "args": Key(Given(), "More words."),
         "env": Key(Given(), "Variables."),
         "working_dir": Key(Given(), "Folder it starts in."),
+        "resources": Key(Given(), "GPUs."),
         **{
             name: Key(Given(), "Of no effect here.")
             for name in (
-                *("name", "image", "image_pull_policy", "resources", "volume_mounts", "env_from"),
+                *("name", "image", "image_pull_policy", "volume_mounts", "env_from"),
                 *("security_context", "ports", "lifecycle", "liveness_probe", "readiness_probe"),
                 *("startup_probe", "stdin", "tty", "termination_message_path"),
             )
@@ -163,15 +166,12 @@ _CONTAINER = Section(
     NEW,
 )
 
-_HERE = "trials run where the runner runs them"
-_RUNNER_HINT = f"write {OWN}: {{runner: ...}} to choose another runner"
-
 
 def read_newer(data: Mapping[str, Value], problems: Problems) -> Reading:
     """
     Return what an operation says.
     """
-    reading = Reading(("matrix",), NEW, own=read_own(data, problems))
+    reading = Reading(("matrix",), NEW, own=read_own(data, OWN_SECTION, problems))
     part: Part = _OPERATION.read(data, (), problems)
     _check_kind(data, problems)
     _read_search(reading, part.get("matrix"), problems)
@@ -290,7 +290,7 @@ def _read_run(reading: Reading, given: Value, path: Path, problems: Problems) ->
     if _read_annotations(reading, run, problems):
         others.remove("environment")
     if "runner" not in reading.own:
-        say_passed_over(run, others, _HERE, problems, hint=_RUNNER_HINT)
+        say_passed_over(run, others, HERE, problems, hint=RUNNER_HINT)
     container = _CONTAINER.read(run.get("container"), run.place("container"), problems)
     if container is not BROKEN:
         _read_container(reading, container, problems)
@@ -335,10 +335,12 @@ def _read_container(reading: Reading, container: Part, problems: Problems) -> No
     if "working_dir" in container.keys:
         reading.settings["workdir"] = container.get("working_dir")
         reading.settings["workdir_path"] = container.place("working_dir")
-    known = {"command", "args", "env", "working_dir", "name"}
+    path = container.place("resources")
+    read_resources(reading, container.get("resources"), path, problems)
+    known = {"command", "args", "env", "working_dir", "resources", "name"}
     others = [name for name in container.keys if name not in known]
     if "runner" not in reading.own:
-        say_passed_over(container, others, _HERE, problems, hint=_RUNNER_HINT)
+        say_passed_over(container, others, HERE, problems, hint=RUNNER_HINT)
 
 
 def _words(given: Value, path: Path, problems: Problems) -> list[str] | None:

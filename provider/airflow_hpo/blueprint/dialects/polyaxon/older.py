@@ -6,12 +6,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_hpo.blueprint.dialects.own import OWN, VARIABLES, read_own
 from airflow_hpo.blueprint.dialects.polyaxon.commands import joined
-from airflow_hpo.blueprint.dialects.polyaxon.keys import ENVIRONMENT, OLD, OWN, searches
+from airflow_hpo.blueprint.dialects.polyaxon.keys import OLD, OWN_SECTION, searches
 from airflow_hpo.blueprint.dialects.polyaxon.reading import (
+    HERE,
+    RUNNER_HINT,
     Reading,
     read_matrix,
-    read_own,
+    read_resources,
     read_rules,
     say_passed_over,
 )
@@ -71,10 +74,11 @@ _ENVIRONMENT = Section(
     {
         "env_vars": Key(Given(), "Variables."),
         "max_restarts": Key(Count(least=0), "After a failure."),
+        "resources": Key(Given(), "GPUs."),
         **{
             name: Key(Given(), "Of no effect here.")
             for name in (
-                *("resources", "node_selector", "affinity", "tolerations", "labels"),
+                *("node_selector", "affinity", "tolerations", "labels"),
                 *("annotations", "service_account", "image_pull_secrets", "restart_policy"),
                 *("security_context", "persistence", "outputs", "secret_refs", "configmap_refs"),
                 *("config_map_refs", "data_refs", "artifact_refs", "ttl", "log_level", "jobs"),
@@ -84,16 +88,13 @@ _ENVIRONMENT = Section(
     }
 )
 
-_HERE = "trials run where the runner runs them"
-_RUNNER_HINT = f"write {OWN}: {{runner: ...}} to choose another runner"
-
 
 def read_older(data: Mapping[str, Value], problems: Problems) -> Reading:
     """
     Return what a file of version 1 says.
     """
     root = "hptuning" if "hptuning" in data else "settings"
-    reading = Reading((root,), OLD, own=read_own(data, problems))
+    reading = Reading((root,), OLD, own=read_own(data, OWN_SECTION, problems))
     part: Part = _FILE.read(data, (), problems)
     _check_kind(data, problems)
     _read_search(reading, part, root, problems)
@@ -102,7 +103,7 @@ def read_older(data: Mapping[str, Value], problems: Problems) -> Reading:
     _read_environment(reading, part, problems)
     say_passed_over(part, ("logging", "backend", "outputs"), "Airflow has its own", problems)
     if "runner" not in reading.own:
-        say_passed_over(part, ("build",), _HERE, problems, hint=_RUNNER_HINT)
+        say_passed_over(part, ("build",), HERE, problems, hint=RUNNER_HINT)
     reading.settings |= {
         name: part.get(name) for name in ("name", "description", "tags") if name in part.keys
     }
@@ -206,8 +207,11 @@ def _read_environment(reading: Reading, part: Part, problems: Problems) -> None:
             given = {str(pair[0]): str(pair[-1]) for pair in given if pair}
             reading.environment |= given
         else:
-            read: Any = ENVIRONMENT.read(given, path, problems)
+            read: Any = VARIABLES.read(given, path, problems)
             reading.environment |= {} if read is BROKEN else read
-    others = [name for name in found.keys if name not in {"env_vars", "max_restarts"}]
+    path = found.place("resources")
+    read_resources(reading, found.get("resources"), path, problems)
+    known = {"env_vars", "max_restarts", "resources"}
+    others = [name for name in found.keys if name not in known]
     if "runner" not in reading.own:
-        say_passed_over(found, others, _HERE, problems, hint=_RUNNER_HINT)
+        say_passed_over(found, others, HERE, problems, hint=RUNNER_HINT)

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_hpo.blueprint.dialects.polyaxon.keys import OWN, OWN_SECTION, stopping
+from airflow_hpo.blueprint.dialects.devices import read_limits
+from airflow_hpo.blueprint.dialects.own import OWN
+from airflow_hpo.blueprint.dialects.polyaxon.keys import stopping
 from airflow_hpo.blueprint.dialects.polyaxon.options import (
     CONTINUOUS,
     DATES,
@@ -28,7 +30,21 @@ if TYPE_CHECKING:
     from airflow_hpo.blueprint.problems import Problems
     from airflow_hpo.model.values import Value
 
-__all__ = ["Reading", "read_matrix", "read_own", "read_rules", "say_passed_over"]
+__all__ = [
+    "HERE",
+    "RUNNER_HINT",
+    "Reading",
+    "read_matrix",
+    "read_resources",
+    "read_rules",
+    "say_passed_over",
+]
+
+HERE = "trials run where the runner runs them"
+"""Why much of a container has no effect."""
+
+RUNNER_HINT = f"write {OWN}: {{runner: ...}} to choose another runner"
+"""What to do about it."""
 
 KINDS = (*LISTED, "range", "linspace", "logspace", "geomspace", *CONTINUOUS)
 """Options of older files."""
@@ -65,6 +81,8 @@ class Reading:
 
         environment: Variables; may be templates too.
 
+        gpus: How many a trial needs, and where that stands.
+
         settings: Other parts of the model: ``timeout_s``, ``retries``, ``schedule`` ...
 
         own: Our own section.
@@ -83,6 +101,7 @@ class Reading:
     command: str = ""
     command_path: Path = ()
     environment: dict[str, str] = field(default_factory=dict)
+    gpus: tuple[float, Path] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     own: Mapping[str, Any] = field(default_factory=dict)
 
@@ -100,14 +119,6 @@ class Reading:
         """
         given = self.search.get("values", ())
         return {index: row for index, row in enumerate(given) if row is not BROKEN}
-
-
-def read_own(data: Mapping[str, Value], problems: Problems) -> Mapping[str, Any]:
-    """
-    Return our own section of a file.
-    """
-    found: Any = OWN_SECTION.read(data[OWN], (OWN,), problems) if OWN in data else {}
-    return {} if found is BROKEN else found
 
 
 def read_matrix(reading: Reading, given: Value, path: Path, problems: Problems) -> None:
@@ -209,6 +220,16 @@ def read_rules(
         part = shape.read(item, (*path, index), problems)
         if part is not BROKEN:
             reading.rules.append(part)
+
+
+def read_resources(reading: Reading, given: Value, path: Path, problems: Problems) -> None:
+    """
+    Fill in the GPUs of a trial; what else it asks for is the runner's affair.
+    """
+    found = read_limits(given, path, problems, by_name=not reading.is_new)
+    reading.gpus = found.gpus
+    if "runner" not in reading.own:
+        found.say_others(HERE, problems, hint=RUNNER_HINT)
 
 
 def say_passed_over(

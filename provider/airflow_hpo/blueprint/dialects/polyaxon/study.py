@@ -4,13 +4,11 @@ From what a file says to the parts of a study.
 
 from __future__ import annotations
 
-import re
-from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.blueprint.checks import Draft
 from airflow_hpo.blueprint.dialects.base import build
-from airflow_hpo.blueprint.dialects.polyaxon.keys import OWN
+from airflow_hpo.blueprint.dialects.own import OWN, study_name
 from airflow_hpo.blueprint.dialects.polyaxon.search import fill_in_search
 from airflow_hpo.blueprint.dialects.polyaxon.statics import MISSING, is_template
 from airflow_hpo.blueprint.dialects.polyaxon.stopping import direction_of, fill_in_stopping
@@ -39,7 +37,8 @@ def read_draft(reading: Reading, problems: Problems) -> Draft:
     """
     settings = reading.settings
     draft = Draft(
-        name=reading.own.get("name") or _name(settings.get("name"), problems.document.file),
+        name=reading.own.get("name")
+        or study_name(problems, settings.get("name"), otherwise="polyaxon", filler="-"),
         description=settings.get("description", "").strip(),
         broken=set(reading.broken),
         placeholder="{{{{ {name} }}}}",
@@ -52,18 +51,6 @@ def read_draft(reading: Reading, problems: Problems) -> Draft:
     problems.relocate(fill_in_stopping(reading, draft, problems))
     fill_in_trial(reading, draft, problems)
     return draft
-
-
-def _name(given: str | None, file: str) -> str:
-    """
-    Return the file's own name for the search, else the file's name, as a study may be called.
-    """
-    stem = "" if file.startswith("<") else FilePath(file).stem
-    for text in (given, stem):
-        plain = re.sub(r"[^\w.-]+", "-", text).strip("-")[:200] if isinstance(text, str) else ""
-        if plain:
-            return plain
-    return "polyaxon"
 
 
 def _dag(settings: dict[str, Any]) -> dict[str, Any]:
@@ -110,13 +97,14 @@ def _objectives(reading: Reading, problems: Problems) -> tuple[Objective, ...]:
     Return what is optimised: what the algorithm says, else our section, else a rule's metric.
     """
     metric = reading.search.get("metric")
+    value = reading.own.get("value", "last")
     own = {name: reading.own[name] for name in ("metric", "direction") if name in reading.own}
     if metric is not None:
         for name in own:
             message = f"has no effect: the search optimises {metric.get('name')}"
             problems.warn((OWN, name), message, at_key=True)
         direction = metric.get("optimization", "maximize")
-        return (Objective(metric=metric.get("name"), direction=direction),)
+        return (Objective(metric=metric.get("name"), direction=direction, value=value),)
     if not reading.algorithm:
         return ()
     rule = next((rule for rule in reading.rules if rule.get("metric")), None)
@@ -130,7 +118,7 @@ def _objectives(reading: Reading, problems: Problems) -> tuple[Objective, ...]:
             hint=f"write {OWN}: {{metric: accuracy, direction: maximize}}",
             at_key=True,
         )
-    return (Objective(metric=own["metric"], direction=own["direction"]),)
+    return (Objective(metric=own["metric"], direction=own["direction"], value=value),)
 
 
 def _fill_in_space(reading: Reading, draft: Draft, problems: Problems) -> None:

@@ -7,23 +7,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.blueprint.dialects.base import build
+from airflow_hpo.blueprint.dialects.own import OWN, places_of, step_of, trial_of
 from airflow_hpo.blueprint.dialects.polyaxon.commands import (
     as_braces,
     with_derived,
     without_context,
 )
-from airflow_hpo.blueprint.dialects.polyaxon.keys import OWN
 from airflow_hpo.blueprint.dialects.polyaxon.statics import MISSING, is_template
 from airflow_hpo.blueprint.jinja import JinjaTemplate
 from airflow_hpo.blueprint.problems import show
-from airflow_hpo.model.blueprint import (
-    MetricsSpec,
-    PlatformSpec,
-    Retries,
-    RunnerSpec,
-    Step,
-    TrialSpec,
-)
+from airflow_hpo.model.blueprint import PlatformSpec, Retries, Step, TrialSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +37,7 @@ def fill_in_trial(reading: Reading, draft: Draft, problems: Problems) -> None:
     path = reading.command_path or (("component",) if reading.is_new else ("run",))
     if "command" in own:
         path = (OWN, "command")
-    problems.relocate(_places(path))
+    problems.relocate(_places(path, own))
     text = own.get("command") or reading.command
     if not text and not problems.touches(path):
         where = "component: {run: {container: ...}}" if reading.is_new else "run: {cmd: ...}"
@@ -56,20 +49,17 @@ def fill_in_trial(reading: Reading, draft: Draft, problems: Problems) -> None:
     if problems.touches(reading.root) and not draft.names:
         draft.broken |= _names(text)  # those that could not be read
     command, template = _command(text, variables, reading, draft)
-    values: dict[str, Any] = {
-        "steps": (Step(command=command, template=template),),
+    step = {"command": command, "template": template}
+    step |= step_of(own, problems, asked=reading.gpus)
+    plain = {name: value for name, value in reading.environment.items() if name not in variables}
+    values = trial_of(own)
+    values |= {
+        "steps": (Step.model_validate(step),),
         "platform": PlatformSpec(name="polyaxon"),
-        "environment": {
-            **{name: value for name, value in reading.environment.items() if name not in variables},
-            **own.get("environment", {}),
-        },
-        "workdir": own.get("workdir") or _workdir(reading, problems),
+        "environment": {**plain, **values["environment"]},
+        "workdir": values["workdir"] or _workdir(reading, problems),
         "timeout_s": own.get("timeout", reading.settings.get("timeout_s")),
     }
-    if "metrics" in own:
-        values["metrics"] = _metrics(own["metrics"])
-    if "runner" in own:
-        values["runner"] = _runner(own["runner"])
     if "retries" in reading.settings:
         values["retries"] = Retries(code=reading.settings["retries"])
     draft.trial = build(TrialSpec, values, ("trial",), problems)
@@ -82,15 +72,12 @@ def _names(text: str) -> frozenset[str]:
         return frozenset()
 
 
-def _places(path: Path) -> dict[Path, Path]:
-    runner = (OWN, "runner")
+def _places(path: Path, own: Mapping[str, Any]) -> dict[Path, Path]:
     return {
         ("trial",): path,
         ("trial", "steps", 0): path,
         ("trial", "steps", 0, "command"): path,
-        ("trial", "runner"): runner,
-        ("trial", "runner", "name"): runner,
-        ("trial", "metrics"): (OWN, "metrics"),
+        **places_of(own),
         ("trial", "environment"): (OWN, "environment"),
     }
 
@@ -148,17 +135,3 @@ def _workdir(reading: Reading, problems: Problems) -> str | None:
         problems.warn(place, message, hint=f"write {OWN}: {{workdir: ...}}", at_key=True)
         return None
     return given
-
-
-def _metrics(given: str | Mapping[str, Any]) -> MetricsSpec:
-    if isinstance(given, str):
-        return MetricsSpec(format=given)
-    options = {name: value for name, value in given.items() if name != "format"}
-    return MetricsSpec(format=given["format"], options=options)
-
-
-def _runner(given: str | Mapping[str, Any]) -> RunnerSpec:
-    if isinstance(given, str):
-        return RunnerSpec(name=given)
-    options = {name: value for name, value in given.items() if name != "name"}
-    return RunnerSpec(name=given["name"], options=options)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from airflow_hpo.blueprint.dialects.devices import GPU, whole_gpus
 from airflow_hpo.blueprint.dialects.foreign import to_yaml
 from airflow_hpo.blueprint.dialects.polyaxon.keys import ANNOTATION
 from airflow_hpo.blueprint.dialects.polyaxon.statics import is_template
@@ -140,6 +141,9 @@ def _container(blueprint: Blueprint, losses: Losses) -> dict[str, Any]:
     found["args"] = [command_of(blueprint, losses)]
     if trial.environment:
         found["env"] = [{"name": name, "value": value} for name, value in trial.environment.items()]
+    gpus = whole_gpus(trial, losses)
+    if gpus:
+        found["resources"] = {"limits": {GPU: gpus}}
     for name, value in trial.environment.items():
         if is_template(value):
             losses.say("trial.environment", f"{{{{ in the value of {name} begins a template there")

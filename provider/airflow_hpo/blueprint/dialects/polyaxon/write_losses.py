@@ -32,7 +32,7 @@ _TOLD = {
     },
     "trial.retries": {"code"},
     "dag": {"tags", "schedule"},
-    "step": {"name", "command", "template"},
+    "step": {"name", "command", "template", "gpus"},
 }
 
 

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_hpo.blueprint.dialects.own import KEYS, Elsewhere
 from airflow_hpo.blueprint.document import Path
 from airflow_hpo.blueprint.problems import Problems, show
 from airflow_hpo.blueprint.records import Key, ListOf, MapOf, Record
@@ -303,6 +304,7 @@ STEP = Record(
         "icon": Key(_ANY_TEXT, "Shown beside it."),
         "category": Key(_ANY_TEXT, "Where it is listed."),
         "outputs": Key(ListOf(Anything()), "What it writes."),
+        "resources": Key(Elsewhere({"type": ["object", "null"]}), "GPUs of an execution."),
         "inputs": Key(ListOf(_INPUT), "What it reads."),
         "stop-condition": Key(Text(convert=_parsed), "Expression that ends one execution."),
         **{
@@ -313,7 +315,6 @@ STEP = Record(
                 "environment-variable-groups",
                 "mounts",
                 "cache-volumes",
-                "resources",
                 "no-output-timeout",
                 "autorestart",
                 "upload-store",
@@ -323,18 +324,14 @@ STEP = Record(
     partial=True,
 )
 
-_RUNNER = Either(
-    text=Text(),
-    other=Record({"name": Key(Text(), "The runner.", required=True)}, rest=Anything()),
-)
-
 NOTE = Record(
     {
         "task": Key(Text(), "The task that it is about.", required=True),
         "metric": Key(Text(), "What is optimised."),
         "direction": Key(OneOf(("minimize", "maximize")), "Instead of a target value."),
-        "seed": Key(Whole(least=0, below=2**63), "Of the whole study."),
-        "runner": Key(_RUNNER, "Where commands run, instead of the step's image."),
+        "seed": KEYS["seed"],
+        "runner": Key(KEYS["runner"].shape, "Where commands run, instead of the step's image."),
+        "gpus": Key(KEYS["gpus"].shape, "Devices of an execution, instead of the step's."),
         "inputs": Key(MapOf(_URIS), "Where inputs are, instead of where the step says."),
     },
 )

@@ -7,12 +7,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_hpo.blueprint.dialects.base import build
+from airflow_hpo.blueprint.dialects.devices import read_devices
+from airflow_hpo.blueprint.dialects.own import step_of
+from airflow_hpo.blueprint.dialects.own import trial_of as own_trial_of
 from airflow_hpo.blueprint.dialects.valohai.commands import Script, join, pattern_problem
 from airflow_hpo.blueprint.dialects.valohai.declared import Declared
 from airflow_hpo.blueprint.dialects.valohai.surroundings import platform_of
 from airflow_hpo.blueprint.problems import show
 from airflow_hpo.blueprint.shapes import BROKEN
-from airflow_hpo.model.blueprint import RunnerSpec, Step, TrialSpec
+from airflow_hpo.model.blueprint import Step, TrialSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,11 +38,12 @@ _PASSED_OVER = {
     "environment": "a machine type is",
     "runtime-config-preset": "a preset is",
     "cache-volumes": "cache volumes are",
-    "resources": "asking for resources is",
     "no-output-timeout": "ending silent executions is",
     "autorestart": "autorestart is",
     "upload-store": "an upload store is",
 }
+
+_RUNNER_HINT = "write a top-level item - hpo: {task: NAME, runner: ...} to choose another runner"
 
 
 def say_unsupported(step: Item, problems: Problems, *, has_runner: bool) -> None:
@@ -127,11 +131,15 @@ def trial_of(
     """
     Return how *step* is run with *fillings*, or note why it cannot be.
     """
+    own = {} if note is None else note.keys
+    root = () if note is None else note.path
+    told = step_of(own, problems, asked=_gpus(step, problems, own=own), root=root)
     command = _command(step, fillings, problems)
     if command is None:
         return None
-    values: dict[str, Any] = {
-        "steps": (Step(command=command),),
+    values = own_trial_of(own)
+    values |= {
+        "steps": (Step(command=command, **told),),
         "on_failure": on_failure,
         "environment": _environment(step, problems),
         "platform": platform_of(step, fillings, note=note, problems=problems),
@@ -140,16 +148,17 @@ def trial_of(
         values["until"] = step.keys["stop-condition"]
     if "time-limit" in step.keys:
         values["timeout_s"] = step.keys["time-limit"]
-    if note is not None and "runner" in note.keys:
-        values["runner"] = _runner(note.keys["runner"])
     return build(TrialSpec, values, step.path, problems)
 
 
-def _runner(given: str | Mapping[str, Any]) -> RunnerSpec:
-    if isinstance(given, str):
-        return RunnerSpec(name=given)
-    options = {name: value for name, value in given.items() if name != "name"}
-    return RunnerSpec(name=given["name"], options=options)
+def _gpus(step: Item, problems: Problems, *, own: Mapping[str, Any]) -> tuple[float, Path] | None:
+    """
+    Return how many GPUs an execution asks for, and where; all else that it asks for is said.
+    """
+    found = read_devices(step.given.get("resources"), (*step.path, "resources"), problems)
+    hint = None if "runner" in own else _RUNNER_HINT
+    found.say_others("executions run where the runner runs them", problems, hint=hint)
+    return found.gpus
 
 
 def _command(step: Item, fillings: Mapping[str, Filling], problems: Problems) -> str | None:

@@ -11,6 +11,8 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from airflow_hpo.blueprint.checks.placement import gives_gpus
+from airflow_hpo.blueprint.dialects.devices import GPU, whole_gpus
 from airflow_hpo.blueprint.dialects.foreign import to_yaml
 from airflow_hpo.blueprint.dialects.valohai.tasks import ON_FAILURE, STARTUP, slug
 from airflow_hpo.blueprint.dialects.valohai.write_command import commands_of
@@ -22,7 +24,7 @@ from airflow_hpo.model.stop import ExpressionRule, PlateauRule
 
 if TYPE_CHECKING:
     from airflow_hpo.blueprint.dialects.writing import Written
-    from airflow_hpo.model.blueprint import Blueprint
+    from airflow_hpo.model.blueprint import Blueprint, TrialSpec
     from airflow_hpo.model.stop import StopRule
 
 __all__ = ["write"]
@@ -87,6 +89,7 @@ def _step(blueprint: Blueprint, columns: list[Column], losses: Losses) -> dict[s
         "environment-variables": [
             {"name": name, "default": value} for name, value in trial.environment.items()
         ],
+        "resources": _resources(trial, losses),
     }
     if trial.until is not None:
         found["stop-condition"] = trial.until
@@ -95,6 +98,14 @@ def _step(blueprint: Blueprint, columns: list[Column], losses: Losses) -> dict[s
         text = f"{Decimal(repr(trial.timeout_s)):f}s"
         found["time-limit"] = int(trial.timeout_s) if whole_s else text
     return {name: value for name, value in found.items() if value not in ([], {})}
+
+
+def _resources(trial: TrialSpec, losses: Losses) -> dict[str, Any]:
+    gpus = whole_gpus(trial, losses)
+    if gpus and not gives_gpus(trial.runner):
+        losses.say("trial.gpus", f"the runner {trial.runner.name} gives none; none are written")
+        gpus = 0
+    return {"devices": {GPU: gpus}} if gpus else {}
 
 
 def _input(spec: dict[str, Any]) -> dict[str, Any]:

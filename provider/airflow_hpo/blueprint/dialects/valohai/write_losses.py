@@ -40,7 +40,7 @@ _TOLD = {
         "until",
         "reuse",
     },
-    "step": {"name", "command", "template"},
+    "step": {"name", "command", "template", "gpus"},
 }
 
 

@@ -11,7 +11,9 @@ from airflow_hpo.blueprint.dialects.base import build
 from airflow_hpo.blueprint.dialects.own import (
     OWN,
     execution_of,
-    read_own,
+    own_of,
+    places_of,
+    step_of,
     study_name,
     trial_of,
 )
@@ -46,7 +48,7 @@ def read_draft(given: Mapping[str, Value], problems: Problems) -> Draft:
     for name, hint in REQUIRED.items():
         if name not in given:
             problems.error((name,), "must be given", hint=hint, at_key=True)
-    own = read_own(data)
+    own = own_of(data)
     _relocate(data, own, problems)
     project = data.get("project")
     draft = Draft(
@@ -94,10 +96,7 @@ def _relocate(data: Mapping[str, Any], own: Mapping[str, Any], problems: Problem
             ("trial",): (OWN,),
             ("trial", "steps", 0): command,
             _COMMAND: command,
-            ("trial", "runner"): (OWN, "runner"),
-            ("trial", "runner", "name"): (OWN, "runner"),
-            ("trial", "metrics"): (OWN, "metrics"),
-            ("trial", "metrics", "format"): (OWN, "metrics"),
+            **places_of(own),
         }
     )
 
@@ -161,7 +160,7 @@ def _trial(
         if command is None:
             return None
         made = command
-    step = {"command": made[0], "template": made[1]}
+    step = {"command": made[0], "template": made[1], **step_of(own, problems)}
     values = {**trial_of(own), "steps": (Step.model_validate(step),)}
     return build(TrialSpec, values, ("trial",), problems)
 
