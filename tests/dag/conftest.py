@@ -153,3 +153,34 @@ def _dags_folder(database: None, home: Path) -> Iterator[Path]:
     folder = _with_loader(home / "dags")
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session", name="build")
+def _build(document: Callable[..., str]) -> Callable[..., Any]:
+    """
+    Makes the DAG of a tiny blueprint; keywords replace its parts.
+    """
+    from airflow_hpo.blueprint import parse_blueprints
+    from airflow_hpo.factory import build_dag
+
+    def build(name: str = "tiny", **parts: Any) -> Any:
+        (blueprint,) = parse_blueprints(document(name, **parts), file=f"{name}.yaml")
+        return build_dag(blueprint)
+
+    return build
+
+
+@pytest.fixture(name="load")
+def _load(dags_folder: Path, dag_bag: type) -> Callable[[str], Any]:
+    """
+    Writes a blueprint's text and returns the DAG that Airflow makes of it.
+    """
+
+    def load(text: str) -> Any:
+        name = json.loads(text)["name"]
+        (dags_folder / "blueprints" / f"{name}.yaml").write_text(text)
+        bag = dag_bag(dags_folder / "hpo.py")
+        assert bag.import_errors == {}
+        return bag.dags[name]
+
+    return load

@@ -4,15 +4,12 @@ DAGs of ladders and of slots: what they are made of, and whole runs of them.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 
 import pytest
 
 pytest.importorskip("airflow")
 
-from airflow_hpo.blueprint import parse_blueprints
-from airflow_hpo.factory import build_dag
 from airflow_hpo.storage import open_storage
 from airflow_hpo.study import Study
 
@@ -33,34 +30,18 @@ LADDER = {
 SLOTS = {"execution": {"mode": "async", "concurrency": 2}, "budget": {"trials": 5}}
 
 
-@pytest.fixture(name="build")
-def _build(document):
-    """
-    Makes the DAG of a tiny blueprint.
-    """
-
-    def build(name="tiny", **parts):
-        (blueprint,) = parse_blueprints(document(name, **parts), file=f"{name}.yaml")
-        return build_dag(blueprint)
-
-    return build
-
-
 @pytest.fixture(name="run")
-def _run(dags_folder, dag_bag):
+def _run(load):
     """
     Runs a blueprint's text; returns its tasks' states, and the study's record.
     """
-    from airflow.utils.session import create_session  # noqa: F401 - needs the database
 
     def run(text, **options):
-        name = json.loads(text)["name"]
-        (dags_folder / "blueprints" / f"{name}.yaml").write_text(text)
-        bag = dag_bag(dags_folder / "hpo.py")
-        assert bag.import_errors == {}
-        done = bag.dags[name].test(**options)
+        dag = load(text)
+        done = dag.test(**options)
         tasks = Counter((t.task_id, str(t.state)) for t in done.get_task_instances())
-        record = Study.load(open_storage(), f"{name}-{done.run_id}").record(measurements=True)
+        study = Study.load(open_storage(), f"{dag.dag_id}-{done.run_id}")
+        record = study.record(measurements=True)
         return str(done.state), tasks, record
 
     return run

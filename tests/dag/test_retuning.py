@@ -11,23 +11,8 @@ import pytest
 
 pytest.importorskip("airflow")
 
-from airflow_hpo.blueprint import parse_blueprints
-from airflow_hpo.factory import build_dag
 from airflow_hpo.storage import open_storage
 from airflow_hpo.study import Study
-
-
-@pytest.fixture(name="build")
-def _build(document):
-    """
-    Makes the DAG of a tiny blueprint.
-    """
-
-    def build(name="tiny", **parts):
-        (blueprint,) = parse_blueprints(document(name, **parts), file=f"{name}.yaml")
-        return build_dag(blueprint)
-
-    return build
 
 
 def test_a_cron_expression_may_have_a_time_zone(build):
@@ -139,22 +124,6 @@ def test_a_ladder_needs_a_trial_for_the_champion(build):
             budget={"trials": 6},
             dag={"champion": {"tolerance": 0.1}},
         )
-
-
-@pytest.fixture(name="load")
-def _load(dags_folder, dag_bag):
-    """
-    Writes a blueprint's text and returns the DAG that Airflow makes of it.
-    """
-
-    def load(text):
-        name = json.loads(text)["name"]
-        (dags_folder / "blueprints" / f"{name}.yaml").write_text(text)
-        bag = dag_bag(dags_folder / "hpo.py")
-        assert bag.import_errors == {}
-        return bag.dags[name]
-
-    return load
 
 
 def run(dag, day):

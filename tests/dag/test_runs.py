@@ -25,22 +25,6 @@ from airflow_hpo.storage import open_storage
 from airflow_hpo.study import Study
 
 
-@pytest.fixture(name="load")
-def _load(dags_folder, dag_bag):
-    """
-    Writes a blueprint's text and returns the DAG that Airflow makes of it.
-    """
-
-    def load(text):
-        name = json.loads(text)["name"]
-        (dags_folder / "blueprints" / f"{name}.yaml").write_text(text)
-        bag = dag_bag(dags_folder / "hpo.py")
-        assert bag.import_errors == {}
-        return bag.dags[name]
-
-    return load
-
-
 def run(dag, **options):
     """
     Run *dag* and return the run's state, its tasks' and what they returned.

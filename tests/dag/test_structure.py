@@ -14,19 +14,6 @@ from airflow_hpo.blueprint import parse_blueprints
 from airflow_hpo.factory import build_dag
 
 
-@pytest.fixture(name="build")
-def _build(document):
-    """
-    Makes the DAG of a tiny blueprint.
-    """
-
-    def build(name="tiny", **parts):
-        (blueprint,) = parse_blueprints(document(name, **parts), file=f"{name}.yaml")
-        return build_dag(blueprint)
-
-    return build
-
-
 def test_rounds_follow_each_other(build):
     """
     Each round suggests, runs mapped trials and evaluates; the report comes last.
