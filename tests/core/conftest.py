@@ -124,6 +124,17 @@ def _hpo(tmp_path, monkeypatch):
     return CommandLine()
 
 
+@pytest.fixture(name="two_gpus")
+def _two_gpus(tmp_path, monkeypatch):
+    """
+    Make this a host with two devices, ``0`` and ``1``; returns its folder of leases.
+    """
+    monkeypatch.setenv("HPO_GPUS", "0,1")
+    monkeypatch.setenv("HPO_GPU_LOCKS", str(tmp_path / "locks"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return str(tmp_path / "locks")
+
+
 @pytest.fixture(name="engine", scope="session")
 def _engine():
     """

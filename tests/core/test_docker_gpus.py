@@ -33,14 +33,11 @@ FOREVER = "sleep 1000"
 
 
 @pytest.fixture(name="locks", autouse=True)
-def _locks(tmp_path, monkeypatch):
+def _locks(two_gpus):
     """
     A host with two devices and a folder of leases of its own.
     """
-    monkeypatch.setenv("HPO_GPUS", "0,1")
-    monkeypatch.setenv("HPO_GPU_LOCKS", str(tmp_path / "locks"))
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    return str(tmp_path / "locks")
+    return two_gpus
 
 
 @pytest.fixture(name="runner")
@@ -257,10 +254,11 @@ def test_a_lease_outlives_who_took_it(engine, runner, job, locks):
     until(lambda: _free(locks, 2))
 
 
-@pytest.mark.parametrize("who", ["follower", "next"])
+@pytest.mark.parametrize("who", ["follower", "retry", "next"])
 def test_a_killed_keeper_is_replaced(runner, job, locks, who):
     """
-    By whoever looks at the container next, or leases for another: no device is given twice.
+    By whoever looks at the container next, hands it in again, or leases for another one: no
+    device is given twice.
     """
     mine = job(FOREVER)
     handle = runner.submit(mine)
@@ -268,10 +266,11 @@ def test_a_killed_keeper_is_replaced(runner, job, locks, who):
     os.kill(_keeper(mine), signal.SIGKILL)
     until(lambda: _free(locks, 2))
 
-    if who == "follower":
-        assert _is_running(runner, handle)
+    if who != "next":
+        assert _is_running(runner, handle) if who == "follower" else runner.submit(mine) == handle
         assert not _free(locks, 2)
         assert _free(locks, 1)
+        os.kill(_keeper(mine), 0)
     else:
         other = runner.submit(job(FOREVER, gpus=2))
         until(lambda: not _free(locks, 2))
@@ -294,6 +293,28 @@ def test_who_waits_can_be_called_off(runner, job, locks):
     assert not Path(mine.workspace, ".jobs", "trial.1.keeper").exists()
     assert not any("never" in line for line in output(runner, handle))
     assert _free(locks, 2)
+
+
+def test_one_whose_machine_is_gone_is_waited_for_anew(runner, job, locks):
+    """
+    A keeper on another machine counts as long as it says that it lives; then a retry has its own.
+    """
+    other = Lease(locks, ["0", "1"], 2)
+    other.take()
+    mine = job("echo done")
+    handle = runner.submit(mine)
+    os.kill(_keeper(mine), signal.SIGKILL)
+    record = Path(mine.workspace, ".jobs", "trial.1.keeper")
+    record.write_text(json.dumps({**json.loads(record.read_text()), "host": "elsewhere"}))
+    assert runner.submit(mine) == handle
+    assert json.loads(record.read_text())["host"] == "elsewhere"
+
+    os.utime(record, (1, 1))
+    assert runner.submit(mine) == handle
+    other.release()
+
+    assert finish(runner, handle).ok
+    assert output(runner, handle)[-1] == "done"
 
 
 def test_a_new_attempt_ends_one_that_waits(runner, job, locks):

@@ -71,14 +71,11 @@ def nvmlDeviceGetUUID(device): return device
 
 
 @pytest.fixture(name="host", autouse=True)
-def _host(tmp_path, monkeypatch):
+def _host(two_gpus):
     """
     A host with two devices and a folder of leases of its own.
     """
-    monkeypatch.setenv("HPO_GPUS", "0,1")
-    monkeypatch.setenv("HPO_GPU_LOCKS", str(tmp_path / "locks"))
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    return str(tmp_path / "locks")
+    return two_gpus
 
 
 @pytest.fixture(name="runner")

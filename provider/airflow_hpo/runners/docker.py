@@ -309,7 +309,7 @@ class DockerRunner(RemoteRunner):
         deadline = time.monotonic() + _PATIENCE_S
         while is_kept(job.files) and self._engine.inspect(_container(job)) is None:
             if time.monotonic() > deadline:
-                raise TrialFailedError(f"the job {job.key} waits for GPUs and does not end")
+                return  # it starts no container any more, if it lives
             time.sleep(_SHORTEST_LOOK_S)
 
     def _end(self, job: RemoteHandle) -> None:

@@ -13,6 +13,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -35,6 +36,10 @@ __all__ = ["is_kept", "keep", "lease_of", "leased", "request_for", "requests_of"
 
 # What a GPU is called by the Container Device Interface, in front of its number or UUID.
 _CDI = "nvidia.com/gpu"
+
+# Seconds after which a keeper of another machine is given up that says nothing;
+# it does so every minute.
+_STALE_S = 180.0
 
 
 def leased(job: Job, options: DockerOptions, *, is_local: bool) -> float:
@@ -107,14 +112,15 @@ def requests_of(job: Job, options: DockerOptions, make: Any) -> list[Any]:  # no
 
 def is_kept(files: JobFiles) -> bool:
     """
-    Return whether the job's keeper lives; on another machine it does if it says so.
+    Return whether the job's keeper lives: on another machine, whether it did lately.
     """
     try:
         known = json.loads(files.keeper.read_text("utf-8"))
         host, pid, started = known["host"], int(known["pid"]), int(known["started"])
+        age_s = time.time() - files.keeper.stat().st_mtime
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return host != this_host() or is_alive(pid, started)
+    return is_alive(pid, started) if host == this_host() else age_s < _STALE_S
 
 
 def keep(

@@ -36,10 +36,11 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-# Seconds that one question for a container's end may take, between two tries
-# where the engine is away, and after which it is taken to be gone for good if
-# nobody can tell whether the container still runs.
+# Seconds that one question for a container's end may take, between two signs of
+# life, between two tries where the engine is away, and after which that is taken
+# to be gone for good if nobody can tell whether the container still runs.
 _WAIT_S = 60
+_BEAT_S = 30.0
 _AWAY_S = 1.0
 _LOST_S = 3600.0
 
@@ -84,7 +85,7 @@ class _Keeper:
         self._is_made = container is None
         self._lease: dict[str, Any] = {}
         self._process: tuple[int, int] | None = None
-        self._answered = time.monotonic()
+        self._answered = self._beaten = time.monotonic()
         self._mark = json.dumps(
             {"host": this_host(), "pid": os.getpid(), "started": started(os.getpid())}
         )
@@ -98,8 +99,22 @@ class _Keeper:
                 self._hold()
         finally:
             with suppress(OSError):
-                if self._job.files.keeper.read_text("utf-8") == self._mark:
+                if self._is_on_record():
                     self._job.files.keeper.unlink()
+
+    def _is_on_record(self) -> bool:
+        return self._job.files.keeper.read_text("utf-8") == self._mark
+
+    def _beat(self) -> None:
+        """
+        Have other machines see, now and then, that we live.
+        """
+        if time.monotonic() - self._beaten < _BEAT_S:
+            return
+        self._beaten = time.monotonic()
+        with suppress(OSError):
+            if self._is_on_record():
+                os.utime(self._job.files.keeper)
 
     def _take_and_make(self) -> bool:
         """
@@ -108,24 +123,29 @@ class _Keeper:
         try:
             about = self._engine.inspect(self._name)
             if about is not None:
+                self._container, self._is_made = None, True
                 return self._take(json.loads(about["Config"]["Labels"][LEASE])) and self._begin()
             if self._container is None or self._is_called_off():
                 return False
             self._keep_others()
             return self._take(self._container["lease"]) and self._begin()
         except (TrialError, AwayError) as error:
-            self._give_up(error)
-            return self._is_made
+            if self._container is not None:
+                self._give_up(error)
+            return self._is_made and bool(self._lease)
 
     def _take(self, lease: Mapping[str, Any]) -> bool:
         """
         Lease devices; return whether that came to pass before it was of no use any more.
         """
         names = obtain(lease, sleep=time.sleep, ends=self._is_of_no_use, say=self._say)
+        if names is None:
+            return False
         self._lease = {**lease, "devices": names}
-        return names is not None
+        return True
 
     def _is_of_no_use(self) -> bool:
+        self._beat()
         if self._container is not None:
             return self._is_called_off()
         time.sleep(1.0)  # the engine need not be asked more often
@@ -221,6 +241,7 @@ class _Keeper:
         """
         Return whether the container has ended, after a while if it has not.
         """
+        self._beat()
         try:
             if self._is_over():
                 return True
