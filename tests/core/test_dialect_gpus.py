@@ -123,10 +123,9 @@ def gpus(text):
         (older({"limits": {"nvidia.com/gpu": 1}}), 1),
         (older({"gpu": None, "cpu": None}), 0),
         (newer({"limits": {"nvidia.com/gpu": 2}, "requests": {"nvidia.com/gpu": "2"}}), 2),
-        (newer({"requests": {"amd.com/gpu": 1}}), 1),
+        (newer({"requests": {"nvidia.com/gpu": 1}}), 1),
         (newer({"limits": {"nvidia.com/gpu": 0}}), 0),
         (katib({"limits": {"nvidia.com/gpu": "2"}}), 2),
-        (katib({"limits": {"nvidia.com/gpu": 1, "amd.com/gpu": 1}}), 2),
         (valohai({"devices": {"nvidia.com/gpu": 2}}), 2),
         (valohai({"devices": {}}), 0),
         (valohai(None), 0),
@@ -157,6 +156,22 @@ def test_our_own_number_wins(text):
     assert gpus(text) == 0.5
 
 
+@pytest.mark.parametrize(("own", "expected"), [({}, 1), ({"gpus": 0}, 0), ({"gpus": 2}, 2)])
+def test_pods_get_them_once(own, expected):
+    """
+    The runner adds what a trial is given, so the pod's template asks for none by itself.
+    """
+    resources = {"limits": {"nvidia.com/gpu": 1, "cpu": 2}, "requests": {"nvidia.com/gpu": 1}}
+    data = json.loads(katib(resources, runner="kubernetes", **own))
+    pod = data["spec"]["trialTemplate"]["trialSpec"]["spec"]["template"]["spec"]
+    pod["containers"][0]["image"] = "python:3.12"
+    (found,) = parse_blueprints(json.dumps(data))
+
+    (container,) = found.trial.runner.options["pod"]["spec"]["containers"]
+    assert container["resources"] == {"limits": {"cpu": 2}, "requests": {}}
+    assert found.trial.steps[0].gpus == expected
+
+
 OTHERS = {"limits": {"cpu": 2, "memory": "1Gi"}, "requests": {"cpu": 1, "nvidia.com/gpu": 1}}
 
 
@@ -167,9 +182,10 @@ OTHERS = {"limits": {"cpu": 2, "memory": "1Gi"}, "requests": {"cpu": 1, "nvidia.
         (newer(OTHERS), "cpu, memory have"),
         (katib(OTHERS), "cpu, memory have"),
         (newer({"limits": {"nvidia.com/mig-1g.5gb": 1}}), "nvidia.com/mig-1g.5gb has"),
+        (newer({"limits": {"amd.com/gpu": 1}}), "amd.com/gpu has"),
         (valohai({"cpu": {"min": 1}, "devices": {"nvidia.com/gpu": 1, "x": 2}}), "cpu, x have"),
     ],
-    ids=["older", "newer", "katib", "parts", "valohai"],
+    ids=["older", "newer", "katib", "parts", "kinds", "valohai"],
 )
 def test_what_else_is_asked_for(text, names):
     """

@@ -5,7 +5,6 @@ GPUs that files of other tools ask for, by the names that clusters have for them
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +14,20 @@ from airflow_hpo.blueprint.shapes import BROKEN, Whole
 from airflow_hpo.model.blueprint import Step, TrialSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from airflow_hpo.blueprint.dialects.writing import Losses
     from airflow_hpo.blueprint.document import Path
     from airflow_hpo.blueprint.problems import Problems
 
-__all__ = ["GPU", "Resources", "read_devices", "read_limits", "whole_gpus"]
+__all__ = ["GPU", "Resources", "read_devices", "read_limits", "whole_gpus", "without_gpus"]
 
 GPU = "nvidia.com/gpu"
 """What most clusters call a GPU."""
 
-# Whole devices of any vendor; names of parts of one, such as MIG's, are others.
-_IS_GPU = re.compile(r"(?:[a-z0-9.-]+/)?gpu")
+# Whole devices of the kind that trials are given; parts of one (MIG's) and other kinds are others,
+# as a pod that asks for both gets neither.
+_GPUS = (GPU, "gpu")
 
 _LIMITS, _REQUESTS = "limits", "requests"
 
@@ -131,21 +131,17 @@ def _entries(given: Any, path: Path, problems: Problems) -> list[_Entry]:  # noq
 def _read(
     entries: Iterable[_Entry], found: Resources, problems: Problems, *, least: int = 0
 ) -> Resources:
-    counts: dict[str, float] = {}
-    places = list[tuple[str | int, ...]]()
     for entry in entries:
-        if _IS_GPU.fullmatch(entry.name) is None:
+        if entry.name not in _GPUS:
             found.others[entry.name] = None
             continue
         count = None if entry.value is None else _count(entry, least, found, problems)
         if count is None:
             continue
-        if counts.setdefault(entry.name, count) != count:
-            message = f"must be as many as {_LIMITS} has, {counts[entry.name]:g}, got {count:g}"
+        found.gpus = found.gpus or (count, entry.path)
+        if found.gpus[0] != count:
+            message = f"must be as many as {_LIMITS} has, {found.gpus[0]:g}, got {count:g}"
             problems.error(entry.path, message)
-        places.append(entry.path)
-    if places:
-        found.gpus = sum(counts.values()), places[0]
     return found
 
 
@@ -168,6 +164,18 @@ def _count(entry: _Entry, least: int, found: Resources, problems: Problems) -> f
         return None
     read = Whole(least=least, below=_MOST).read(value, entry.path, problems)
     return None if read is BROKEN else float(read)
+
+
+def without_gpus(given: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return what `read_limits` read, but for the GPUs, which whoever runs a trial adds.
+    """
+    return {
+        side: {name: amount for name, amount in amounts.items() if name not in _GPUS}
+        if isinstance(amounts, dict)
+        else amounts
+        for side, amounts in given.items()
+    }
 
 
 def whole_gpus(trial: TrialSpec, losses: Losses) -> int:

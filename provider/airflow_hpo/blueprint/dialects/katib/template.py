@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_hpo.blueprint.dialects.devices import Resources, read_limits
+from airflow_hpo.blueprint.dialects.devices import Resources, read_limits, without_gpus
 from airflow_hpo.blueprint.dialects.katib.command import PARAMETER, TRIAL_NAME
 from airflow_hpo.blueprint.dialects.katib.keys import Word
 from airflow_hpo.blueprint.dialects.own import OWN
@@ -258,7 +258,7 @@ def _read_job(spec: Mapping[str, Any], found: Container, problems: Problems) -> 
 
 def _without_command(template: Mapping[str, Any], place: int, found: Container) -> dict[str, Any]:
     """
-    Return the pod's template, whose container gets command and variables from us.
+    Return the pod's template, whose container gets command, variables and GPUs from us.
     """
     spec = dict(template["spec"])
     container = dict(spec["containers"][place])
@@ -266,6 +266,8 @@ def _without_command(template: Mapping[str, Any], place: int, found: Container) 
         container.pop(key, None)
     if isinstance(container.get("env"), list):
         container["env"] = [it for it in container["env"] if not _is_given(it, found)]
+    if found.resources.gpus is not None:
+        container["resources"] = without_gpus(container["resources"])
     containers = list(spec["containers"])
     containers[place] = container
     spec["containers"] = containers
