@@ -4,7 +4,6 @@ No text makes anything but a blueprint or problems with their places.
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 
@@ -12,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from airflow_hpo.blueprint import check_text, parse_blueprints
+from airflow_hpo.blueprint import parse_blueprints
 from airflow_hpo.blueprint.document import read_document
 from airflow_hpo.errors import BlueprintError
+from airflow_hpo.testing.damage import changed, changed_files, check_told, odd_values, paths
 
 FOLDER = Path(__file__).parent.parent / "blueprints"
 FILES = sorted(FOLDER.glob("*/*/*.yaml"))
@@ -25,20 +25,7 @@ NAMES = [f"{path.parent.name}-{path.stem}" for path in GOOD_FILES]
 
 QUIET = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 
-ODD = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=8),
-    st.sampled_from(
-        ["{x}", "@daily", "1e3", "a and", "tpe", "x:y", "{{", "", 10**400, -0.0, 1e308]
-    ),
-    st.just([]),
-    st.just({}),
-    st.lists(st.integers() | st.text(max_size=3), max_size=3),
-    st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=3), max_size=3),
-)
+ODD = odd_values("{x}", "@daily", "1e3", "a and", "tpe", "x:y", "{{", "", -0.0)
 
 
 def repr_of(value):
@@ -46,20 +33,6 @@ def repr_of(value):
     Return a short name of a value.
     """
     return repr(value)[:8]
-
-
-def tells(text):
-    """
-    Check *text* and require that each problem has a place within it.
-    """
-    problems = check_text(text, file="fuzz.yaml")
-    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    lines = 1 + sum(map(text.count, "\n\r\x85\u2028\u2029"))  # all end a line for YAML
-    for problem in problems:
-        assert 1 <= problem.line <= lines + 1
-        assert problem.column >= 1
-        assert problem.message
-    return problems
 
 
 @QUIET
@@ -71,7 +44,7 @@ def test_any_text(text):
     """
     Text that nobody would write is refused, with a place.
     """
-    assert any(problem.severity == "error" for problem in tells(text))
+    assert any(problem.severity == "error" for problem in check_told(text))
 
 
 @QUIET
@@ -80,7 +53,7 @@ def test_any_bytes(content):
     """
     Bytes that are no text are refused, with a place.
     """
-    assert any(problem.severity == "error" for problem in tells(content))
+    assert any(problem.severity == "error" for problem in check_told(content))
 
 
 @QUIET
@@ -94,58 +67,16 @@ def test_damaged_files(data, content):
         st.sampled_from([b"", b" ", b"\n", b"- ", b": ", b"{", b"]", b"&a ", b"*a", b"'"])
     )
 
-    tells(content[:start] + patch + content[end:])
-
-
-def paths(data, path=()):
-    """
-    Yield the path of every value in *data*.
-    """
-    yield path
-    items = (
-        data.items()
-        if isinstance(data, dict)
-        else enumerate(data)
-        if isinstance(data, list)
-        else ()
-    )
-    for key, value in items:
-        yield from paths(value, (*path, key))
-
-
-def changed(data, path, action, value):
-    """
-    Return *data* with one value replaced, removed, or given a neighbour.
-    """
-    data = copy.deepcopy(data)
-    parent = data
-    for part in path[:-1]:
-        parent = parent[part]
-    if not path:
-        return value
-    if action == "remove":
-        del parent[path[-1]]
-    elif action == "add" and isinstance(parent, dict):
-        parent[f"{path[-1]}s"] = value
-    else:
-        parent[path[-1]] = value
-    return data
+    check_told(content[:start] + patch + content[end:])
 
 
 @settings(QUIET, max_examples=400)
-@given(
-    data=st.data(),
-    base=st.sampled_from(GOOD),
-    action=st.sampled_from(["replace", "replace", "remove", "add"]),
-    value=ODD,
-)
-def test_changed_structure(data, base, action, value):
+@given(text=changed_files(GOOD, ODD, ["replace", "replace", "remove", "add"]))
+def test_changed_structure(text):
     """
     A good blueprint with one odd value is read or refused at a place in it.
     """
-    path = data.draw(st.sampled_from(list(paths(base))))
-
-    tells(json.dumps(changed(base, path, action, value)))
+    check_told(text)
 
 
 @pytest.mark.parametrize("base", GOOD, ids=NAMES)
@@ -155,7 +86,7 @@ def test_each_value_changed(base, value):
     Every single value of a good blueprint may be something odd, and a place is told.
     """
     for path in paths(base):
-        tells(json.dumps(changed(base, path, "replace", value)))
+        check_told(json.dumps(changed(base, path, action="replace", value=value)))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ The dialect of ClearML: every range and set, optimizers, budgets, commands, gene
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import re
@@ -24,6 +23,7 @@ from airflow_hpo.model.ladder import hyperband, total_spent
 from airflow_hpo.model.trial import Trial, TrialState
 from airflow_hpo.plan import make_plan
 from airflow_hpo.strategies import strategy_for
+from airflow_hpo.testing.damage import changed_files, check_told, odd_values
 
 FOLDER = Path(__file__).parent.parent / "blueprints"
 GOOD = sorted((FOLDER / "good" / "clearml").glob("*.yaml"))
@@ -586,52 +586,16 @@ def test_their_examples(name, optimizer):
     assert suggested(blueprint, 3)
 
 
-ODD = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=8),
-    st.sampled_from(
-        ["ParameterSet", "UniformParameterRange", "OptimizerBOHB", "a:b", "{x}", 10**400, 1e308]
-    ),
-    st.lists(st.integers() | st.text(max_size=3), max_size=3),
-    st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=3), max_size=3),
-)
-
-
-def paths(data, path=()):
-    """
-    Yield the path of every value in *data*.
-    """
-    yield path
-    items = ()
-    if isinstance(data, (dict, list)):
-        items = data.items() if isinstance(data, dict) else enumerate(data)
-    for key, value in items:
-        yield from paths(value, (*path, key))
+ODD = odd_values("ParameterSet", "UniformParameterRange", "OptimizerBOHB", "a:b", "{x}")
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data(), base=st.sampled_from(DATA), value=ODD, adds=st.booleans())
-def test_changed_structure(data, base, value, adds):
+@given(text=changed_files(DATA, ODD))
+def test_changed_structure(text):
     """
     A good file with one odd value is read or refused at a place in it; nothing else.
     """
-    path = data.draw(st.sampled_from([path for path in paths(base) if path]))
-    changed = copy.deepcopy(base)
-    parent = changed
-    for part in path[:-1]:
-        parent = parent[part]
-    if adds and isinstance(parent, dict):
-        parent[f"{path[-1]}s"] = value
-    else:
-        parent[path[-1]] = value
-
-    for problem in check_text(json.dumps(changed)):
-        assert problem.line >= 1
-        assert problem.column >= 1
-        assert problem.message
+    check_told(text)
 
 
 NUMBERS = st.integers(-5, 5) | st.floats(-1e3, 1e3) | st.sampled_from([1e300, -1e300, 1e-300])

@@ -4,7 +4,6 @@ The dialect of Log(ML): every expression, the same trials as its own search, its
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import os
@@ -16,7 +15,6 @@ from pathlib import Path
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from airflow_hpo.blueprint import check_text, dump, load_blueprint, parse_blueprints
 from airflow_hpo.blueprint.document import read_document
@@ -25,6 +23,7 @@ from airflow_hpo.metrics import create_collector
 from airflow_hpo.model.distribution import Categorical, Constant, Float, Int, LogNormal, Normal
 from airflow_hpo.model.trial import Trial, TrialState
 from airflow_hpo.strategies import strategy_for
+from airflow_hpo.testing.damage import changed_files, check_told, odd_values
 
 FOLDER = Path(__file__).parent.parent / "blueprints"
 GOOD = sorted((FOLDER / "good" / "logml").glob("*.yaml"))
@@ -593,47 +592,13 @@ def test_their_files():
                 assert again.space == blueprint.space
 
 
-ODD = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=8),
-    st.sampled_from(["uniform", "randint", "choice", "hp.uniform", "enable", 10**400, 1e308]),
-    st.lists(st.integers() | st.text(max_size=3), max_size=3),
-    st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=3), max_size=3),
-)
-
-
-def paths(data, path=()):
-    """
-    Yield the path of every value in *data*.
-    """
-    yield path
-    items = ()
-    if isinstance(data, (dict, list)):
-        items = data.items() if isinstance(data, dict) else enumerate(data)
-    for key, value in items:
-        yield from paths(value, (*path, key))
+ODD = odd_values("uniform", "randint", "choice", "hp.uniform", "enable")
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data(), base=st.sampled_from(DATA), value=ODD, adds=st.booleans())
-def test_changed_structure(data, base, value, adds):
+@given(text=changed_files(DATA, ODD))
+def test_changed_structure(text):
     """
     A good config with one odd value is read or refused at a place in it; nothing else.
     """
-    path = data.draw(st.sampled_from([path for path in paths(base) if path]))
-    changed = copy.deepcopy(base)
-    parent = changed
-    for part in path[:-1]:
-        parent = parent[part]
-    if adds and isinstance(parent, dict):
-        parent[f"{path[-1]}s"] = value
-    else:
-        parent[path[-1]] = value
-
-    for problem in check_text(json.dumps(changed)):
-        assert problem.line >= 1
-        assert problem.column >= 1
-        assert problem.message
+    check_told(text)

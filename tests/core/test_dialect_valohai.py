@@ -4,7 +4,6 @@ Valohai's files: what each key becomes, value by value and command by command.
 
 from __future__ import annotations
 
-import copy
 import json
 import subprocess
 from pathlib import Path
@@ -22,6 +21,7 @@ from airflow_hpo.blueprint.document import read_document
 from airflow_hpo.blueprint.template import Template
 from airflow_hpo.model.distribution import Categorical, Constant, Float, Int
 from airflow_hpo.strategies import strategy_for
+from airflow_hpo.testing.damage import changed, paths
 
 FOLDER = Path(__file__).parent.parent / "blueprints"
 
@@ -609,33 +609,16 @@ ODD = st.one_of(
 )
 
 
-def paths(data, path=()):
-    """
-    Yield the path of every value in *data*.
-    """
-    yield path
-    for key, value in (
-        data.items()
-        if isinstance(data, dict)
-        else enumerate(data if isinstance(data, list) else ())
-    ):
-        yield from paths(value, (*path, key))
-
-
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), base=st.sampled_from(GOOD))
 def test_odd_files(data, base):
     """
     A file with a few odd values is read, or refused with places; nothing else happens.
     """
-    changed = copy.deepcopy(base)
     for _ in range(data.draw(st.integers(1, 3))):
-        path = data.draw(st.sampled_from(list(paths(changed))[1:]))
-        parent = changed
-        for part in path[:-1]:
-            parent = parent[part]
-        parent[path[-1]] = data.draw(ODD)
-    text = json.dumps(changed)
+        path = data.draw(st.sampled_from(list(paths(base))[1:]))
+        base = changed(base, path, action="replace", value=data.draw(ODD))
+    text = json.dumps(base)
     problems = check_text(text)
     assert all(problem.line >= 1 and problem.message for problem in problems)
     if any(problem.severity == "error" for problem in problems):
