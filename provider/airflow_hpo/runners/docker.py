@@ -159,7 +159,9 @@ class DockerRunner(RemoteRunner):
         Raises:
             TrialInvalidError: If another trial uses the workspace.
         """
-        for other in self._known_in(handle.folder, {}):
+        waiting = [each for each in self._noted(handle.folder) if is_kept(each.files)]
+        here = [each for each in waiting if not self._is_elsewhere(each)]
+        for other in [*self._labelled({"workspace": handle.folder}), *here]:
             if other.key == handle.key or other.ending() is not None:
                 continue
             if other.owner != handle.owner and self._state(other) not in ENDED:
@@ -175,7 +177,8 @@ class DockerRunner(RemoteRunner):
         kept = "gpus" in job.place and self._engine.is_local and is_kept(job.files)
         about = self._engine.inspect(_container(job))
         if about is None:
-            return Sight(JobState.PENDING) if kept or _is_young(job) else self._missing(job)
+            waits = (kept or _is_young(job)) and not self._is_elsewhere(job)
+            return Sight(JobState.PENDING) if waits else self._missing(job)
         state = about["State"]
         if "gpus" in job.place and not kept and state["Status"] not in OVER:
             self._keep_again(job)
@@ -340,22 +343,22 @@ class DockerRunner(RemoteRunner):
         """
         Return the jobs of a trial: those that have containers, and those on record alone.
         """
-        found = self._known_in(workspace, {"study": study, "trial": str(trial)})
-        return [handle for handle in found if handle.owner == f"{study}/{trial}"]
-
-    def _known_in(self, workspace: str, wanted: Mapping[str, str]) -> Iterable[RemoteHandle]:
-        """
-        Return the jobs in *workspace* that have containers, and those on record alone.
-        """
-        found = {each.text: each for each in self._labelled({**wanted, "workspace": workspace})}
+        wanted = {"study": study, "trial": str(trial), "workspace": workspace}
+        found = {handle.text: handle for handle in self._labelled(wanted)}
         for handle in found.values():
             if handle.ending() is not None:  # whoever told of it could not remove it
                 self._engine.remove(_container(handle))
-        for path in sorted((Path(workspace) / ".jobs").glob("*.json")):
-            noted = RemoteHandle.read(path)
-            if noted is not None and _container(noted):
+        for noted in self._noted(workspace):
+            if noted.owner == f"{study}/{trial}":
                 found.setdefault(noted.text, noted)
         return found.values()
+
+    def _noted(self, workspace: str) -> list[RemoteHandle]:
+        """
+        Return the jobs of containers that are on record in *workspace*.
+        """
+        paths = sorted((Path(workspace) / ".jobs").glob("*.json"))
+        return [each for each in map(RemoteHandle.read, paths) if each and _container(each)]
 
     def _labelled(self, wanted: Mapping[str, str]) -> list[RemoteHandle]:
         labels = self._engine.labels({f"{LABEL}.{name}": text for name, text in wanted.items()})
