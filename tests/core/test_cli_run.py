@@ -17,6 +17,7 @@ import pytest
 from airflow_hpo.model.stop import Stop
 from airflow_hpo.model.trial import TrialState
 from airflow_hpo.storage import open_storage
+from airflow_hpo.testing.processes import is_running
 
 
 def wait_for(condition, *, patience_s=60):
@@ -28,16 +29,6 @@ def wait_for(condition, *, patience_s=60):
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.02)
     return found
-
-
-def is_running(pid):
-    """
-    Return whether a process lives.
-    """
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 class TestRun:

@@ -8,7 +8,6 @@ import json
 import os
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -28,6 +27,7 @@ from airflow_hpo.model.blueprint import Blueprint
 from airflow_hpo.model.trial import Failure, Outcome, TrialState
 from airflow_hpo.storage import open_storage
 from airflow_hpo.study import Study
+from airflow_hpo.testing.processes import is_running
 
 # In a command braces are doubled.
 PRINT_Y = """echo '{{"y": 1.5}}'"""
@@ -106,16 +106,6 @@ def wait_for(condition):
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.01)
     return found
-
-
-def is_running(pid):
-    """
-    Return whether a process lives.
-    """
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 class TestTrialRun:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -18,6 +17,7 @@ from airflow_hpo.model.stop import Stop
 from airflow_hpo.model.trial import Failure, Measurement, TrialState
 from airflow_hpo.storage import open_storage
 from airflow_hpo.study import Study
+from airflow_hpo.testing.processes import is_running
 
 # How long anything here may take before it is called stuck, in seconds.
 PATIENCE_S = 60
@@ -109,16 +109,6 @@ def _run_all(opened, attempt):
         return time.monotonic() - began
 
     return run_all
-
-
-def is_running(pid):
-    """
-    Return whether a process lives.
-    """
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 RULES = [

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["let_go", "run_together", "start_process"]
+__all__ = ["is_running", "let_go", "run_together", "start_process"]
 
 _ROOT = Path(__file__).parents[2]
 _CODE = "from airflow_hpo.testing.processes import _main; _main()"
@@ -43,6 +43,17 @@ def start_process(task: Callable[[], object]) -> subprocess.Popen[bytes]:
     process.stdin.write(pickle.dumps(task))
     process.stdin.flush()
     return process
+
+
+def is_running(pid: int) -> bool:
+    """
+    Return whether a process lives; one that ended and was not waited for does not.
+    """
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in {"Z", "X"}
 
 
 def let_go(processes: Sequence[subprocess.Popen[bytes]]) -> None:
