@@ -60,6 +60,12 @@ trial: {{command: "true"}}
 """
 
 
+_UNITS = (
+    "Milliseconds of wall clock, in parentheses of CPU; the ratio to memory compares CPU times, "
+    "the one to SQLite wall clocks. The last column compares what reading and writing adds to "
+    "the engine's own CPU time: SQLite less memory, over ours less the strategy."
+)
+
 # What took so many seconds of CPU in all is not measured once more.
 _ENOUGH_S = 5.0
 
@@ -243,6 +249,7 @@ def table(cells: Mapping[str, Any]) -> str:
             "Optuna through SQLite",
             "strategy ÷ memory",
             "SQLite ÷ ours",
+            "storage ÷ storage",
         ]
     ]
     for name, by_trials in cells.items():
@@ -260,7 +267,17 @@ def _cells(ways: Mapping[str, Sequence[float]]) -> list[str]:
     # CPU against CPU where nothing waits; through files, what waiting costs counts.
     strategy = f"{ways['strategy'][1] / ways['memory'][1]:.2f}"
     file = f"{ways['sqlite'][0] / ways['ours'][0]:.1f}" if "sqlite" in ways else ""
-    return [*shown, strategy, file]
+    return [*shown, strategy, file, _storage(ways)]
+
+
+def _storage(ways: Mapping[str, Sequence[float]]) -> str:
+    """
+    Return how much less our storage takes, beside the same engine's work.
+    """
+    if "sqlite" not in ways:
+        return ""
+    theirs = ways["sqlite"][1] - ways["memory"][1]
+    return f"{theirs / max(ways['ours'][1] - ways['strategy'][1], 1.0):.0f}"
 
 
 def main() -> None:
@@ -284,7 +301,8 @@ def main() -> None:
         measure_all(results, arguments)
     print(table(results.data["cells"]))
     if arguments.page:
-        write_block("ask", f"{_where(results.data)}\n\n{table(results.data['cells'])}")
+        text = f"{results.where('benchmarks/ask.py')} {_UNITS}"
+        write_block("ask", f"{text}\n\n{table(results.data['cells'])}")
 
 
 def measure_all(results: Results, arguments: argparse.Namespace) -> None:
@@ -305,17 +323,6 @@ def measure_all(results: Results, arguments: argparse.Namespace) -> None:
                 )
             results.save()
             print(name, trials, cell["batches"], flush=True)
-
-
-def _where(data: Mapping[str, Any]) -> str:
-    where = data["where"]
-    packages = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
-    return (
-        f"Measured on {where['date']} with `benchmarks/ask.py` on a {where['system']} machine "
-        f"with {where['cores']} cores, Python {where['python']}, {packages}. Milliseconds of wall "
-        "clock, in parentheses of CPU; the ratio to memory compares CPU times, the one to SQLite "
-        "wall clocks."
-    )
 
 
 if __name__ == "__main__":

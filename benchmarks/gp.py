@@ -1,39 +1,50 @@
 """
 How good strategy gp is: settings that people copy from elsewhere, on known functions.
 
-Thirty random trials, then fifteen single suggestions; the median of the best
-loss over the seeds, beside as many trials of random search. A goal is marked
-where the median reaches it. Rows with a factor have the first parameters'
-range multiplied by it and the others' divided: the figures must be the same.
+Thirty random trials, then fifteen single suggestions; the figure is the median
+of the best loss. Medians of five seeds differ much from one five to the next:
+how many fives reach the goal stands beside the median of all seeds. Rows with
+factors have the first parameter's range multiplied by a thousandth, the second
+one's by a thousand, and so on: the figures must be about the same.
 
-    .venv/bin/python benchmarks/gp.py [--seeds 5] [--settings ...] [--problems ...] [--json FILE]
+    .venv/bin/python benchmarks/gp.py [--seeds 20] [--settings ...] [--problems ...] [--unseeded]
+
+Results are added to a JSON file as they come, as `search.py` does.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
+import secrets
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from airflow_hpo.model.blueprint import StrategySpec
+from functions import ackley, branin, hartmann, rosenbrock
+from results import RESULTS, Results, digest_of, markdown, one_thread, own_code, write_block
+
 from airflow_hpo.model.distribution import Categorical, Float, Int
 from airflow_hpo.model.objective import Objective
 from airflow_hpo.model.space import Parameter, Space
+from airflow_hpo.model.strategy import StrategySpec
 from airflow_hpo.model.trial import Trial, TrialState
 from airflow_hpo.model.values import canonical, derive_seed
 from airflow_hpo.strategies import create_strategy
 from airflow_hpo.strategies.base import Setting
 
-STARTUP, GUIDED = 30, 15
+STARTUP, GUIDED, SEEDS = 30, 15, 20
+
+# A goal is for the median of so many seeds.
+GROUP = 5
 
 SETTINGS: Mapping[str, Mapping[str, object]] = {
     "default": {},
+    "default, qmc start": {"startup_draws": "qmc"},
     "ucb 1.2 matern 1.9": {"acquisition": "ucb", "kappa": 1.2, "nu": 1.9},
     "ucb 2.576 matern 1.9": {"acquisition": "ucb", "kappa": 2.576, "nu": 1.9},
     "ei 0 matern 1.5": {"acquisition": "ei", "eps": 0.0, "nu": 1.5},
@@ -41,59 +52,10 @@ SETTINGS: Mapping[str, Mapping[str, object]] = {
     "poi 0.01 matern 2.5": {"acquisition": "poi", "eps": 0.01},
 }
 
-_HARTMANN_A = (
-    (10, 3, 17, 3.5, 1.7, 8),
-    (0.05, 10, 17, 0.1, 8, 14),
-    (3, 3.5, 1.7, 10, 17, 8),
-    (17, 8, 0.05, 10, 0.1, 14),
-)
-_HARTMANN_P = (
-    (0.1312, 0.1696, 0.5569, 0.0124, 0.8283, 0.5886),
-    (0.2329, 0.4135, 0.8307, 0.3736, 0.1004, 0.9991),
-    (0.2348, 0.1451, 0.3522, 0.2883, 0.3047, 0.6650),
-    (0.4047, 0.8828, 0.8732, 0.5743, 0.1091, 0.0381),
-)
-_HARTMANN_C = (1.0, 1.2, 3.0, 3.2)
 
-
-def branin(x: Sequence[float]) -> float:
+def training(configuration: Mapping[str, object]) -> float:
     """
-    Return Branin's function; three minima of 0.397887.
-    """
-    a, b = x
-    bend = b - 5.1 / (4 * math.pi**2) * a * a + 5 / math.pi * a - 6
-    return bend**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(a) + 10
-
-
-def hartmann(x: Sequence[float]) -> float:
-    """
-    Return Hartmann's function of six; minimum -3.32237, another one -3.2032.
-    """
-    return -sum(
-        c * math.exp(-sum(a * (v - p) ** 2 for a, v, p in zip(row, x, middle, strict=True)))
-        for c, row, middle in zip(_HARTMANN_C, _HARTMANN_A, _HARTMANN_P, strict=True)
-    )
-
-
-def rosenbrock(x: Sequence[float]) -> float:
-    """
-    Return Rosenbrock's valley of two; minimum 0.
-    """
-    return 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
-
-
-def ackley(x: Sequence[float]) -> float:
-    """
-    Return Ackley's function; minimum 0 among many others.
-    """
-    root = math.sqrt(sum(v * v for v in x) / len(x))
-    waves = sum(math.cos(2 * math.pi * v) for v in x) / len(x)
-    return -20 * math.exp(-0.2 * root) - math.exp(waves) + 20 + math.e
-
-
-def training(configuration: Mapping[str, object], noise: float) -> float:
-    """
-    Return what a small network's validation loss looks like, give or take.
+    Return what a small network's validation loss looks like.
     """
     rate = math.log10(float(str(configuration["rate"])))
     layers = int(str(configuration["layers"]))
@@ -102,7 +64,7 @@ def training(configuration: Mapping[str, object], noise: float) -> float:
     penalty = {"relu": 0.02, "tanh": 0.08, "gelu": 0.0}[str(configuration["kind"])]
     bowl = 0.06 * (rate - best + 0.1 * (layers - 3)) ** 2 + 0.02 * (layers - 4) ** 2 / 4
     drop = 0.3 * (float(str(configuration["drop"])) - 0.2) ** 2
-    return 0.2 + penalty + min(bowl, 1.5) + 0.01 * (hidden - 7) ** 2 + drop + noise
+    return 0.2 + penalty + min(bowl, 1.5) + 0.01 * (hidden - 7) ** 2 + drop
 
 
 @dataclass(frozen=True)
@@ -126,29 +88,51 @@ class Problem:
     noise: float = 0.0
 
 
-def box(
-    function: Callable[[Sequence[float]], float],
-    bounds: Sequence[tuple[float, float]],
-    goal: float,
-    factors: Sequence[float] = (),
-) -> Problem:
+@dataclass(frozen=True)
+class Box:
     """
-    Return *function* as a problem, each parameter in units of its own.
+    A function of numbers, whose least loss is looked for between bounds.
+
+    Args:
+        function: Of the numbers.
+
+        bounds: Of each.
+
+        goal: What the median must reach.
     """
-    factors = factors or [1.0] * len(bounds)
-    names = [f"x{place}" for place in range(len(bounds))]
-    space = Space(
-        parameters=tuple(
-            Parameter(name=name, distribution=Float(low=low * factor, high=high * factor))
-            for name, (low, high), factor in zip(names, bounds, factors, strict=True)
+
+    function: Callable[[Sequence[float]], float]
+    bounds: Sequence[tuple[float, float]]
+    goal: float
+
+    def problem(self, factors: Sequence[float]) -> Problem:
+        """
+        Return it as a problem, each parameter in units of its own.
+        """
+        names = [f"x{place}" for place in range(len(self.bounds))]
+        parts = list(zip(names, self.bounds, factors, strict=True))
+
+        def loss(configuration: Mapping[str, object]) -> float:
+            found = [float(str(configuration[name])) / factor for name, _, factor in parts]
+            return self.function(found)
+
+        space = Space(
+            parameters=tuple(
+                Parameter(name=name, distribution=Float(low=low * factor, high=high * factor))
+                for name, (low, high), factor in parts
+            )
         )
-    )
+        return Problem(space, loss, self.goal)
 
-    def loss(configuration: Mapping[str, object]) -> float:
-        pairs = zip(names, factors, strict=True)
-        return function([float(str(configuration[name])) / factor for name, factor in pairs])
 
-    return Problem(space, loss, goal)
+BOXES: Mapping[str, Box] = {
+    "branin": Box(branin, ((-5.0, 10.0), (0.0, 15.0)), 0.398),
+    "hartmann6": Box(hartmann, [(0.0, 1.0)] * 6, -3.2),
+    "rosenbrock2": Box(rosenbrock, [(-2.048, 2.048)] * 2, 0.1),
+    "ackley5": Box(ackley, [(-5.0, 5.0)] * 5, 1.5),
+}
+
+SCALED = ", x 1e-3/1e3"
 
 
 def _mixed() -> Space:
@@ -163,22 +147,19 @@ def _mixed() -> Space:
     )
 
 
-BRANIN = ((-5.0, 10.0), (0.0, 15.0))
-
-PROBLEMS: Mapping[str, Problem] = {
-    "branin": box(branin, BRANIN, 0.3984),
-    "branin x 1e-3/1e3": box(branin, BRANIN, 0.3984, (1e-3, 1e3)),
-    "hartmann6": box(hartmann, [(0, 1)] * 6, -3.2),
-    "rosenbrock2": box(rosenbrock, [(-2.048, 2.048)] * 2, 0.1),
-    "ackley5": box(ackley, [(-5, 5)] * 5, 1.5),
-    "training": Problem(_mixed(), lambda configuration: training(configuration, 0.0)),
-    "training, noisy": Problem(
-        _mixed(), lambda configuration: training(configuration, 0.0), noise=0.02
-    ),
-}
+def _problems() -> Iterator[tuple[str, Problem]]:
+    for name, box in BOXES.items():
+        yield name, box.problem([1.0] * len(box.bounds))
+        factors = [1e3 if place % 2 else 1e-3 for place in range(len(box.bounds))]
+        yield name + SCALED, box.problem(factors)
+    mixed = Problem(_mixed(), training)
+    yield from {"training": mixed, "training, noisy": replace(mixed, noise=0.02)}.items()
 
 
-def search(problem: Problem, name: str, options: Mapping[str, object], seed: int) -> dict:
+PROBLEMS: Mapping[str, Problem] = dict(_problems())
+
+
+def search(problem: Problem, name: str, options: Mapping[str, object], seed: int) -> dict[str, Any]:
     """
     Return one study's best loss, what was tried twice, and what an ask took.
     """
@@ -206,9 +187,9 @@ def search(problem: Problem, name: str, options: Mapping[str, object], seed: int
     chosen = min(trials, key=lambda trial: trial.values[0] if trial.values else math.inf)
     distinct = {canonical(trial.configuration) for trial in trials}
     return {
-        "best": clean[chosen.number],
+        "best": float(f"{clean[chosen.number]:.7g}"),
         "repeated": len(trials) - len(distinct),
-        "ms": spent / GUIDED * 1000,
+        "ms": round(spent / GUIDED * 1000, 1),
     }
 
 
@@ -217,57 +198,97 @@ def _normal(seed: int, number: int) -> float:
     return statistics.NormalDist().inv_cdf(unit)
 
 
-def row(title: str, problem_title: str, seeds: Sequence[int]) -> dict:
+def measure(results: Results, arguments: argparse.Namespace) -> None:
     """
-    Return the figures of one setting, or of ``random``, on one problem.
+    Run what is asked for and not there yet.
     """
-    problem = PROBLEMS[problem_title]
-    name = "random" if title == "random" else "gp"
-    found = [search(problem, name, SETTINGS.get(title, {}), seed) for seed in seeds]
-    median = statistics.median(item["best"] for item in found)
-    return {
-        "setting": title,
-        "problem": problem_title,
-        "seeds": list(seeds),
-        "best": [item["best"] for item in found],
-        "median": median,
-        "goal": problem.goal,
-        "reached": None if problem.goal is None else median <= problem.goal,
-        "repeated": sum(item["repeated"] for item in found),
-        "ms_per_ask": statistics.mean(item["ms"] for item in found),
-    }
+    here = Path(__file__)
+    files = [here, here.with_name("functions.py"), *own_code("strategies", "model")]
+    code = digest_of(files)
+    for title in arguments.problems:
+        for setting in arguments.settings:
+            cell = results.cell([title, setting], code, again=arguments.again)
+            for seed in map(str, _seeds(arguments, [key for key in cell if key != "code"])):
+                if seed not in cell:
+                    name = "random" if setting == "random" else "gp"
+                    options = SETTINGS.get(setting, {})
+                    cell[seed] = search(PROBLEMS[title], name, options, int(seed))
+            results.save()
+            print(f"{title:<26}{setting:<22}{_median(cell):.5f}", flush=True)
+
+
+def _seeds(arguments: argparse.Namespace, there: Sequence[str]) -> Sequence[int]:
+    if not arguments.unseeded:
+        return range(1, arguments.seeds + 1)
+    return [secrets.randbits(62) for _ in range(arguments.seeds - len(there))]
+
+
+def _studies(cell: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [study for seed, study in cell.items() if seed != "code"]
+
+
+def _median(cell: Mapping[str, Any]) -> float:
+    return statistics.median(study["best"] for study in _studies(cell))
+
+
+def table(cells: Mapping[str, Any]) -> str:
+    """
+    Return the figures as Markdown.
+    """
+    head = ["problem", "setting", "seeds", "median", f"of the first {GROUP}", "goal"]
+    rows = [[*head, "fives that reach it", "tried twice", "ms a suggestion"]]
+    for title, by_setting in cells.items():
+        for setting, cell in by_setting.items():
+            rows.append([title, setting, *_figures(cell, PROBLEMS[title].goal)])
+    return markdown(rows)
+
+
+def _figures(cell: Mapping[str, Any], goal: float | None) -> list[str]:
+    studies = _studies(cell)
+    best = [study["best"] for study in studies]
+    fives = [best[k : k + GROUP] for k in range(0, len(best) - GROUP + 1, GROUP)]
+    medians = [statistics.median(five) for five in fives]
+    reach = "" if goal is None else f"{sum(item <= goal for item in medians)} of {len(medians)}"
+    return [
+        str(len(studies)),
+        f"{statistics.median(best):.5g}",
+        f"{medians[0]:.5g}" if medians else "",
+        "" if goal is None else f"{goal:g}",
+        reach,
+        str(sum(study["repeated"] for study in studies)),
+        f"{statistics.fmean(study['ms'] for study in studies):.0f}",
+    ]
 
 
 def main() -> None:
     """
-    Print the table.
+    Measure, and print the table.
     """
+    one_thread()
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--settings", nargs="+", choices=[*SETTINGS, "random"])
-    parser.add_argument("--problems", nargs="+", choices=list(PROBLEMS))
-    parser.add_argument("--json", type=Path)
+    titles = [*SETTINGS, "random"]
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="how many, from 1 on")
+    parser.add_argument("--unseeded", action="store_true", help="seeds drawn by chance")
+    parser.add_argument("--settings", nargs="+", choices=titles, default=titles)
+    parser.add_argument("--problems", nargs="+", choices=list(PROBLEMS), default=list(PROBLEMS))
+    parser.add_argument("--json", type=Path, default=RESULTS / "gp.json")
+    parser.add_argument("--again", action="store_true", help="measure anew what is there")
+    parser.add_argument("--report", action="store_true", help="measure nothing, show what is there")
+    parser.add_argument("--page", action="store_true", help="write the table into docs")
     arguments = parser.parse_args()
-    seeds = range(1, arguments.seeds + 1)
-    print(
-        f"{'problem':<19}{'setting':<22}{'median':>10}{'goal':>9}"
-        f"{'reached':>9}{'repeated':>10}{'ms/ask':>8}"
-    )
-    rows = []
-    for problem in arguments.problems or PROBLEMS:
-        for setting in arguments.settings or [*SETTINGS, "random"]:
-            found = row(setting, problem, seeds)
-            rows.append(found)
-            goal = "" if found["goal"] is None else f"{found['goal']:.4f}"
-            reached = {True: "yes", False: "no", None: ""}[found["reached"]]
-            print(
-                f"{problem:<19}{setting:<22}{found['median']:>10.4f}{goal:>9}{reached:>9}"
-                f"{found['repeated']:>10}{found['ms_per_ask']:>8.0f}",
-                flush=True,
-            )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
-    if any(found["repeated"] for found in rows):
+    results = Results(arguments.json, {"random": STARTUP, "guided": GUIDED})
+    if not arguments.report:
+        measure(results, arguments)
+    found = table(results.data["cells"])
+    print(f"\n{found}")
+    if arguments.page:
+        write_block("gp", f"{results.where('benchmarks/gp.py')}\n\n{found}")
+    if any(
+        study["repeated"]
+        for by_setting in results.data["cells"].values()
+        for cell in by_setting.values()
+        for study in _studies(cell)
+    ):
         sys.exit("a configuration was tried twice")
 
 

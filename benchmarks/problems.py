@@ -14,11 +14,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from gp import ackley, branin, hartmann
+from functions import ackley, branin, hartmann, rosenbrock
 
 from airflow_hpo.model.distribution import Categorical, Distribution, Float, Int
 from airflow_hpo.model.space import Parameter, Space
@@ -89,13 +88,6 @@ def _box(
         return function([configuration[name] for name in names])
 
     return lambda _: Problem(space, loss)
-
-
-def _rosenbrock(x: Sequence[float]) -> float:
-    """
-    Return Rosenbrock's valley of any dimension; minimum 0.
-    """
-    return sum(100 * (after - value**2) ** 2 + (1 - value) ** 2 for value, after in pairwise(x))
 
 
 def _vehicle(_: Path) -> Problem:
@@ -226,7 +218,7 @@ PROBLEMS: Mapping[str, Callable[[Path], Problem]] = {
     "branin": _box(branin, [(-5, 10), (0, 15)]),
     "hartmann6": _box(hartmann, [(0, 1)] * 6),
     "ackley5": _box(ackley, [(-32.768, 32.768)] * 5),
-    "rosenbrock4": _box(_rosenbrock, [(-5, 10)] * 4),
+    "rosenbrock4": _box(rosenbrock, [(-5, 10)] * 4),
     "vehicle": _vehicle,
     "protein": _protein,
     "lcbench_3945": _lcbench("3945"),

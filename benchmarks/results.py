@@ -126,6 +126,17 @@ class Results:
             found["code"] = code
         return found
 
+    def where(self, script: str) -> str:
+        """
+        Return in a sentence when, with what and on what *script* measured.
+        """
+        where = self.data["where"]
+        packages = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
+        return (
+            f"Measured on {where['date']} with `{script}` on a {where['system']} machine with "
+            f"{where['cores']} cores, Python {where['python']}, {packages}."
+        )
+
     def save(self) -> None:
         """
         Write the file, whole or not at all.

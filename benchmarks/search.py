@@ -97,6 +97,7 @@ ROWS: Mapping[str, Row] = {
     "Optuna TPE": _optuna("TPESampler"),
     "Optuna TPE, 20 random": _optuna("TPESampler", n_startup_trials=20),
     "hyperopt_tpe": _ours("hyperopt_tpe", goal=0.61),
+    "hyperopt_tpe, 10 random": _ours("hyperopt_tpe", 10, goal=0.61),
     "HyperOpt TPE": _hyperopt(20),
     "cmaes": _ours("cmaes", needs=("cmaes",)),
     "qmc": _ours("qmc"),
@@ -135,7 +136,7 @@ def measure(results: Results, arguments: argparse.Namespace) -> None:
     Run what is asked for and not there yet.
     """
     here = Path(__file__).parent
-    files = [here / name for name in ("problems.py", "engines.py", "gp.py")]
+    files = [here / name for name in ("problems.py", "engines.py", "functions.py")]
     theirs, ours = digest_of(files), digest_of([*files, *own_code("strategies", "model")])
     for name in arguments.problems:
         try:
@@ -298,17 +299,6 @@ def verdict(found: Report) -> list[str]:
     return said
 
 
-def _where(data: Mapping[str, Any]) -> str:
-    where, protocol = data["where"], data["protocol"]
-    packages = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
-    return (
-        f"Measured on {where['date']} with `benchmarks/search.py`: {protocol['trials']} trials in "
-        f"batches of {protocol['batch']}, seeds from 0 on; one thread of a "
-        f"{where['system']} machine with {where['cores']} cores, Python {where['python']}, "
-        f"{packages}."
-    )
-
-
 def main() -> None:
     """
     Measure, and print the tables.
@@ -335,7 +325,9 @@ def main() -> None:
     print(text, *verdict(found), sep="\n")
     if arguments.page:
         said = "\n".join(f"- {sentence}" for sentence in verdict(found))
-        write_block("search", f"{_where(results.data)}\n\n{text}\n\n{said}")
+        how = f"{arguments.trials} trials in batches of {arguments.batch}; seeds from 0 on."
+        where = f"{results.where('benchmarks/search.py')} {how}"
+        write_block("search", f"{where}\n\n{text}\n\n{said}")
 
 
 if __name__ == "__main__":

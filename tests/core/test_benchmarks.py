@@ -65,6 +65,27 @@ def test_search_is_measured_anew_with_other_code(tmp_path):
         run("search.py", *small, "--trials", 20)
 
 
+def test_settings_of_gp_are_measured_in_parts(tmp_path):
+    """
+    A goal is judged by fives of seeds, and parameters of other units give the same losses.
+    """
+    pytest.importorskip("sklearn")
+    file = tmp_path / "gp.json"
+    chance = ("--problems", "branin", "--settings", "random", "--json", file)
+    run("gp.py", *chance, "--seeds", 5)
+    text = run("gp.py", *chance, "--seeds", 10)
+    units = ("--problems", "branin, x 1e-3/1e3", "branin", "--settings", "random", "default")
+    run("gp.py", *units, "--seeds", 1, "--json", file)
+
+    cells = json.loads(file.read_text())["cells"]
+    assert len(cells["branin"]["random"]) == 11
+    assert "| branin | random | 10 | " in text
+    assert " | 0.398 | 0 of 2 | 0 | 0 |" in text
+    for setting in ("random", "default"):
+        one, other = (cells[name][setting]["1"]["best"] for name in cells)
+        assert one == pytest.approx(other, abs=0.05)
+
+
 def test_problems_without_their_data_are_left_out(tmp_path):
     """
     A surrogate that is not there is said to be missing, and the rest is measured.

@@ -91,11 +91,11 @@ def mixed_loss(configuration):
     )
 
 
-def make(*, objectives=(MINIMIZE,), startup_trials=0, name="gp", **options):
+def make(*, objectives=(MINIMIZE,), trials=1000, startup_trials=0, name="gp", **options):
     """
     Return the strategy, by default without start-up trials.
     """
-    setting = Setting(objectives=objectives, trials=1000, startup_trials=startup_trials)
+    setting = Setting(objectives=objectives, trials=trials, startup_trials=startup_trials)
     return create_strategy(StrategySpec(name=name, options=options), setting)
 
 
@@ -316,6 +316,77 @@ def test_neither_do_the_losses_units_nor_their_sign():
     assert upwards == plain
     for one, other in zip(plain, scaled, strict=True):
         assert other == {key: pytest.approx(value, abs=15e-3) for key, value in one.items()}
+
+
+@pytest.mark.parametrize(
+    ("trials", "same"),
+    [(31, True), (26, True), (1000, False), (25, False)],
+    ids=["in the last third", "the very last", "in the middle", "beyond the end"],
+)
+def test_last_trials_exploit_whatever_the_acquisition(trials, same):
+    """
+    What is attracted by uncertainty above all still ends where little loss is expected.
+    """
+    plan = {"trials": trials, "startup_trials": 11}  # trial 25 is even after those
+
+    found = [
+        configurations(
+            make(**plan, acquisition="ucb", kappa=kappa).suggest(
+                SQUARE, BRANIN_TRIALS, 1, seed=SEED
+            )
+        )
+        for kappa in (0.0, 50.0)
+    ]
+
+    assert (found[0] == found[1]) is same
+
+
+def test_exploiting_can_be_left_out():
+    """
+    Without exploiting trials the last ones follow the acquisition, too.
+    """
+    plan = {"trials": 26, "startup_trials": 11, "exploit_every": 0, "acquisition": "ucb"}
+
+    calm = make(**plan, kappa=0.0).suggest(SQUARE, BRANIN_TRIALS, 1, seed=SEED)
+    curious = make(**plan, kappa=50.0).suggest(SQUARE, BRANIN_TRIALS, 1, seed=SEED)
+
+    assert configurations(calm) != configurations(curious)
+
+
+def test_last_batch_is_spread():
+    """
+    Members of a study's last batch differ from each other.
+    """
+    strategy = make(trials=33, startup_trials=9)
+
+    found = strategy.suggest(SQUARE, BRANIN_TRIALS, 8, seed=SEED)
+
+    assert len({canonical(item.configuration) for item in found}) == 8
+    assert {item.sampler for item in found} == {"gp"}
+
+
+def test_startup_can_be_quasi_random():
+    """
+    Its first trials are then those of the strategy qmc, in one batch with guided ones or not.
+    """
+    strategy = make(startup_trials=6, startup_draws="qmc")
+    first = strategy.suggest(MIXED, [], 4, seed=SEED)
+    trials = [
+        Trial(
+            number,
+            item.configuration,
+            TrialState.COMPLETE,
+            values=(mixed_loss(item.configuration),),
+            sampler=item.sampler,
+            labels=item.labels,
+        )
+        for number, item in enumerate(first)
+    ]
+    second = strategy.suggest(MIXED, trials, 4, seed=SEED)
+
+    qmc = configurations(make(name="qmc").suggest(MIXED, [], 6, seed=SEED))
+    assert configurations([*first, *second])[:6] == qmc
+    assert [item.sampler for item in second] == ["qmc", "qmc", "gp", "gp"]
 
 
 @pytest.mark.parametrize("seed", range(1, 4))

@@ -53,6 +53,10 @@ _EXPLOITING = (Shape("rbf", 2.5, None, 0), Shape("matern", 1.5, None, 0))
 # How much uncertainty attracts them. Without any they creep along what is known.
 _CURIOSITY = 0.5
 
+# One in so many guided trials, and how many at the most, are a study's last ones
+# and exploit without curiosity: few are left that could use what is found out.
+_LAST_SHARE, _LAST = 3, 10
+
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
@@ -144,10 +148,10 @@ class GpModel:
         Yield where to look for what; each is tried where the one before fails.
         """
         options = self._options
-        turn = self._number - self._setting.startup_trials
-        if options.exploit_every and turn % options.exploit_every == options.exploit_every - 1:
+        curiosity = self._curiosity()
+        if curiosity is not None:
             sharp = self._surface(*_EXPLOITING)
-            yield _Plan(sharp, Acquisition("ucb", weight=_CURIOSITY), looks=1)
+            yield _Plan(sharp, Acquisition("ucb", weight=curiosity), looks=1)
         surface = self.surface
         gain = Acquisition(
             options.acquisition,
@@ -156,6 +160,19 @@ class GpModel:
             best=float(np.min(surface.predict(surface.features)[0])),
         )
         yield _Plan(surface, gain, looks=_LOOKS)
+
+    def _curiosity(self) -> float | None:
+        """
+        Return how much uncertainty attracts the next trial if it exploits; else `None`.
+        """
+        every, startup = self._options.exploit_every, self._setting.startup_trials
+        if not every:
+            return None
+        turn, guided = self._number - startup, self._setting.trials - startup
+        if turn in range(guided - min(guided // _LAST_SHARE, _LAST), guided):
+            # Where one waits already, the next one would be the same without any.
+            return _CURIOSITY if len(self._pending) else 0.0
+        return _CURIOSITY if turn % every == every - 1 else None
 
     def _is_new(self, configuration: Configuration) -> bool:
         if configuration in self._tried or any(self._space.problems(configuration)):

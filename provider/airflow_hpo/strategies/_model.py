@@ -18,6 +18,7 @@ from airflow_hpo.strategies._draws import Draws
 
 if TYPE_CHECKING:
     from airflow_hpo.model.space import Space
+    from airflow_hpo.strategies.base import Strategy
 
 __all__ = ["Counts", "LabellingModel", "Model", "Startup", "suggest_by_model"]
 
@@ -94,6 +95,7 @@ def suggest_by_model(
     sampler: str,
     startup: Startup,
     make_model: Callable[[Sequence[Trial]], Model | None],
+    spread: Strategy | None = None,
 ) -> list[Suggestion]:
     """
     Return up to *count* suggestions, each new to the history and to each other.
@@ -112,11 +114,18 @@ def suggest_by_model(
         startup: Which trials are drawn at random instead.
 
         make_model: Shows a history to the model; `None` if it teaches nothing.
+
+        spread: Draws the start-up, if it is not left to chance.
     """
     draws = Draws(space, trials, seed=seed)
     numbers = range(draws.next_number, draws.next_number + count)
     drawn = [number for number in numbers if startup.holds(number, trials)]
-    found = draws.suggestions(drawn, sampler="random")
+    if spread is None:
+        found = draws.suggestions(drawn, sampler="random")
+    else:
+        found = list(spread.suggest(space, trials, len(drawn), seed=seed)) if drawn else []
+        for suggestion in found:
+            draws.take(suggestion.configuration)
     if len(found) < len(drawn) or len(drawn) == count:
         return found
     history = [*trials, *(_waiting(*pair) for pair in zip(drawn, found, strict=True))]

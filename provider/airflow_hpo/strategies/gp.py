@@ -21,6 +21,7 @@ from airflow_hpo.strategies._extra import missing_extra, require_extra
 from airflow_hpo.strategies._lattice import count_configurations
 from airflow_hpo.strategies._model import Counts, Startup, suggest_by_model
 from airflow_hpo.strategies.base import Extra, Options, Setting, Support
+from airflow_hpo.strategies.qmc import QmcOptions, QmcStrategy
 
 if TYPE_CHECKING:
     from airflow_hpo.errors import Problem
@@ -67,13 +68,18 @@ class GpOptions(Options):
 
         exploit_every:
             Each such trial after the start-up is where little loss is expected,
-            whatever the acquisition and the kernel; 0 for never. That is told
-            by a model with the kernel ``rbf`` or a rough Matern one, whichever
-            is more probable.
+            whatever the acquisition and the kernel; 0 for never. So is the last
+            third of a study's trials, ten at the most. That is told by a model
+            with the kernel ``rbf`` or a rough Matern one, whichever is more
+            probable.
 
         startup_counts:
             Which trials make up the start-up: ``all`` by their number, or
             ``complete`` ones only, so that failed ones are made up for.
+
+        startup_draws:
+            How the start-up is drawn: as random search does, or quasi-randomly
+            (``qmc``), without clusters and gaps; see the strategy of that name.
     """
 
     acquisition: Literal["ei", "ucb", "poi"] = "ei"
@@ -86,15 +92,17 @@ class GpOptions(Options):
     liar: Literal["believer", "min", "mean", "max"] = "believer"
     exploit_every: int = Field(default=2, ge=0)
     startup_counts: Counts = "all"
+    startup_draws: Literal["random", "qmc"] = "random"
 
 
 class GpStrategy:
     """
     Models the loss over the whole space and tries what promises most.
 
-    The start-up trials are those of random search with the same seed. Each
-    later trial is searched for with a seed of its own; within a batch, the
-    model assumes an outcome for the earlier members, so that they differ.
+    The start-up trials are those of random or of quasi-random search with the
+    same seed. Each later trial is searched for with a seed of its own; within a
+    batch, the model assumes an outcome for the earlier members, so that they
+    differ.
 
     The losses are modelled as they are, or warped so that low ones, or high
     ones, are told apart better: what is most probable. Parameters first share
@@ -153,7 +161,13 @@ class GpStrategy:
             sampler="gp",
             startup=Startup(self.setting.startup_trials, self.options.startup_counts),
             make_model=lambda history: self._model(space, history),
+            spread=self._spread(),
         )
+
+    def _spread(self) -> QmcStrategy | None:
+        if self.options.startup_draws == "random":
+            return None
+        return QmcStrategy(QmcOptions(), self.setting)
 
     def _model(self, space: Space, history: Sequence[Trial]) -> Model | None:
         from airflow_hpo.strategies._gp_model import GpModel
