@@ -54,23 +54,31 @@ class Row:
         needs: Packages that it needs.
 
         goal: What its geometric mean should be at most.
+
+        engine: The row of the engine that it is built on.
     """
 
     make: Callable[[Problem, int, int, int], Engine]
     ours: bool = True
     needs: tuple[str, ...] = ()
     goal: float | None = None
+    engine: str | None = None
 
 
 def _ours(
-    name: str, startup: int | None = None, *, needs: tuple[str, ...] = (), goal: float | None = None
+    name: str,
+    startup: int | None = None,
+    *,
+    needs: tuple[str, ...] = (),
+    goal: float | None = None,
+    engine: str | None = None,
 ) -> Row:
     spec = StrategySpec(name=name, startup_trials=startup)
 
     def make(problem: Problem, seed: int, trials: int, batch: int) -> Engine:
         return Ours(problem.space, spec, seed=seed, trials=trials, batch=batch)
 
-    return Row(make, needs=needs, goal=goal)
+    return Row(make, needs=needs, goal=goal, engine=engine)
 
 
 def _optuna(sampler: str, *, needs: tuple[str, ...] = (), **options: Any) -> Row:  # noqa: ANN401
@@ -93,11 +101,11 @@ ROWS: Mapping[str, Row] = {
     "gp": _ours("gp", needs=("sklearn",), goal=0.10),
     "gp, 10 random": _ours("gp", 10, needs=("sklearn",), goal=0.10),
     "tpe": _ours("tpe"),
-    "tpe, 10 random": _ours("tpe", 10, goal=0.37),
+    "tpe, 10 random": _ours("tpe", 10, goal=0.37, engine="Optuna TPE"),
     "Optuna TPE": _optuna("TPESampler"),
     "Optuna TPE, 20 random": _optuna("TPESampler", n_startup_trials=20),
-    "hyperopt_tpe": _ours("hyperopt_tpe", goal=0.61),
-    "hyperopt_tpe, 10 random": _ours("hyperopt_tpe", 10, goal=0.61),
+    "hyperopt_tpe": _ours("hyperopt_tpe", goal=0.61, engine="HyperOpt TPE"),
+    "hyperopt_tpe, 10 random": _ours("hyperopt_tpe", 10, goal=0.61, engine="HyperOpt TPE"),
     "HyperOpt TPE": _hyperopt(20),
     "cmaes": _ours("cmaes", needs=("cmaes",)),
     "qmc": _ours("qmc"),
@@ -282,12 +290,7 @@ def verdict(found: Report) -> list[str]:
     """
     Return in sentences which goals are reached.
     """
-    said = [
-        f"{row}: {found.means[row]:.3f}, goal {goal:.2f}: "
-        + ("reached" if found.means[row] <= goal else "MISSED")
-        for row in found.means
-        if (goal := ROWS[row].goal) is not None
-    ]
+    said = [_against(row, goal, found.means) for row in found.means if (goal := ROWS[row].goal)]
     behind = found.behind("auto")
     if behind:
         worst = max(behind, key=lambda problem: behind[problem])
@@ -297,6 +300,13 @@ def verdict(found: Report) -> list[str]:
             f"{word} the noise of {NOISE}"
         )
     return said
+
+
+def _against(name: str, goal: float, means: Mapping[str, float]) -> str:
+    word = "reached" if means[name] <= goal else "MISSED"
+    engine = ROWS[name].engine
+    itself = f"; {engine} itself: {means[engine]:.3f}" if engine in means else ""
+    return f"{name}: {means[name]:.3f}, goal {goal:.2f}: {word}{itself}"
 
 
 def main() -> None:

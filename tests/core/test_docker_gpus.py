@@ -20,8 +20,9 @@ from airflow_hpo.model.job import Job, JobState
 from airflow_hpo.model.trial import Failure
 from airflow_hpo.runners import create_runner
 from airflow_hpo.runners.docker_engine import Engine
-from airflow_hpo.runners.docker_gpus import leased, request_for
+from airflow_hpo.runners.docker_gpus import is_kept, leased, request_for
 from airflow_hpo.runners.docker_options import DockerOptions
+from airflow_hpo.runners.files import JobFiles
 from airflow_hpo.runners.lease import Lease, is_supported
 from airflow_hpo.runners.subprocess import SubprocessOptions, SubprocessRunner
 from airflow_hpo.testing.following import finish, output, until
@@ -264,7 +265,7 @@ def test_a_killed_keeper_is_replaced(runner, job, locks, who):
     handle = runner.submit(mine)
     until(lambda: _is_running(runner, handle))
     os.kill(_keeper(mine), signal.SIGKILL)
-    until(lambda: _free(locks, 2))
+    until(lambda: _free(locks, 2) and not is_kept(JobFiles.of(mine)))
 
     if who != "next":
         assert _is_running(runner, handle) if who == "follower" else runner.submit(mine) == handle

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from airflow_hpo.testing.following import until
 
 STUDY = """\
@@ -106,6 +108,7 @@ def test_containers_without_our_folders(engine, hpo, tmp_path):
     """
     What they wrote to their address is fetched, and its metrics are read.
     """
+    pytest.importorskip("fsspec", reason="files at addresses need fsspec")
     kept = tmp_path / "kept"
     kept.mkdir()
     options = engine.options(poll_s=0.1, mount_folders=False)

@@ -91,11 +91,15 @@ def mixed_loss(configuration):
     )
 
 
-def make(*, objectives=(MINIMIZE,), trials=1000, startup_trials=0, name="gp", **options):
+def make(
+    *, objectives=(MINIMIZE,), trials=1000, startup_trials=0, together=1, name="gp", **options
+):
     """
     Return the strategy, by default without start-up trials.
     """
-    setting = Setting(objectives=objectives, trials=trials, startup_trials=startup_trials)
+    setting = Setting(
+        objectives=objectives, trials=trials, startup_trials=startup_trials, together=together
+    )
     return create_strategy(StrategySpec(name=name, options=options), setting)
 
 
@@ -319,15 +323,16 @@ def test_neither_do_the_losses_units_nor_their_sign():
 
 
 @pytest.mark.parametrize(
-    ("trials", "same"),
-    [(31, True), (26, True), (1000, False), (25, False)],
-    ids=["in the last third", "the very last", "in the middle", "beyond the end"],
+    ("trials", "together", "same"),
+    [(31, 1, True), (26, 1, True), (1000, 1, False), (25, 1, False), (31, 4, False)],
+    ids=["in the last third", "the very last", "in the middle", "beyond the end", "in batches"],
 )
-def test_last_trials_exploit_whatever_the_acquisition(trials, same):
+def test_last_trials_exploit_whatever_the_acquisition(trials, together, same):
     """
     What is attracted by uncertainty above all still ends where little loss is expected.
     """
-    plan = {"trials": trials, "startup_trials": 11}  # trial 25 is even after those
+    # Trial 25 is an even one after the start-up.
+    plan = {"trials": trials, "together": together, "startup_trials": 11}
 
     found = [
         configurations(
@@ -357,7 +362,7 @@ def test_last_batch_is_spread():
     """
     Members of a study's last batch differ from each other.
     """
-    strategy = make(trials=33, startup_trials=9)
+    strategy = make(trials=33, startup_trials=9, together=8)
 
     found = strategy.suggest(SQUARE, BRANIN_TRIALS, 8, seed=SEED)
 

@@ -1,5 +1,5 @@
 """
-FILES of studies, looked at where they are kept: here, or at an address.
+Files of studies, looked at where they are kept: here, or at an address.
 """
 
 from __future__ import annotations

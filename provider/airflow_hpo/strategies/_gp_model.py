@@ -55,6 +55,7 @@ _CURIOSITY = 0.5
 
 # One in so many guided trials, and how many at the most, are a study's last ones
 # and exploit without curiosity: few are left that could use what is found out.
+# Members of a batch do not see what the others find: there it does no good.
 _LAST_SHARE, _LAST = 3, 10
 
 
@@ -169,9 +170,9 @@ class GpModel:
         if not every:
             return None
         turn, guided = self._number - startup, self._setting.trials - startup
-        if turn in range(guided - min(guided // _LAST_SHARE, _LAST), guided):
-            # Where one waits already, the next one would be the same without any.
-            return _CURIOSITY if len(self._pending) else 0.0
+        last = min(guided // _LAST_SHARE, _LAST)
+        if self._setting.together == 1 and turn in range(guided - last, guided):
+            return 0.0
         return _CURIOSITY if turn % every == every - 1 else None
 
     def _is_new(self, configuration: Configuration) -> bool:

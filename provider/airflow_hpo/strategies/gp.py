@@ -69,9 +69,9 @@ class GpOptions(Options):
         exploit_every:
             Each such trial after the start-up is where little loss is expected,
             whatever the acquisition and the kernel; 0 for never. So is the last
-            third of a study's trials, ten at the most. That is told by a model
-            with the kernel ``rbf`` or a rough Matern one, whichever is more
-            probable.
+            third of a study's trials, ten at the most, where one runs at a time.
+            That is told by a model with the kernel ``rbf`` or a rough Matern
+            one, whichever is more probable.
 
         startup_counts:
             Which trials make up the start-up: ``all`` by their number, or
