@@ -81,6 +81,7 @@ class TestAwsBatch(RemoteRunnerContract):
         Forget the job, as AWS does after a week.
         """
         job = self.of(handle)
+        until(lambda: hasattr(job, "pod"))  # its process may be there first
         job.pod.end(grace_s=0)
         until(lambda: job.job_stopped)
         job.backend._jobs.pop(job.job_id)
@@ -90,7 +91,9 @@ class TestAwsBatch(RemoteRunnerContract):
         """
         Kill the container's processes.
         """
-        self.of(handle).pod.kill()
+        job = self.of(handle)
+        until(lambda: hasattr(job, "pod"))
+        job.pod.kill()
 
     def of(self, handle):
         """

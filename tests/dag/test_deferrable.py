@@ -347,13 +347,17 @@ class TestKills:
         Says what Airflow says of the task's state.
         """
 
-        def say(state):
+        def say(*said):
+            answers = list(said)
+
             def states(*_):
+                state = answers.pop(0) if len(answers) > 1 else answers[0]
                 if isinstance(state, Exception):
                     raise state
                 return {"run": {"trial_0": state}}
 
             monkeypatch.setattr(job_trigger, "_states", states)
+            monkeypatch.setattr(job_trigger, "_ASKED_AGAIN_S", 0.01)
 
         return say
 
@@ -394,6 +398,16 @@ class TestKills:
 
         assert self.kill(own, own.deferred()) == [1]
         assert own.trial().state is TrialState.RUNNING
+
+    def test_busy_airflow_is_asked_again(self, bench, states):
+        """
+        A job is not left alone because Airflow was too busy to tell at first.
+        """
+        own = bench()
+        states(RuntimeError("no answer"), RuntimeError("no answer"), "failed")
+
+        assert self.kill(own, own.deferred()) == []
+        assert own.trial().reason == "the task was stopped"
 
     def test_trigger_that_never_looked_ends_the_job_too(self, bench, states):
         """

@@ -42,6 +42,10 @@ _JOBS_PER_S = 30
 _PATIENCE_S = 120.0
 _PAUSE_S = 5.0
 
+# How often a busy Airflow is asked what became of the task, and seconds between.
+_ASKED = 5
+_ASKED_AGAIN_S = 1.0
+
 _pool: ThreadPoolExecutor | None = None
 _following = 0
 
@@ -180,13 +184,16 @@ class JobTrigger(BaseTrigger):
         ti = self.task_instance
         if ti is None:
             return True
-        try:
-            states = await _in_thread(_states, ti.dag_id, ti.task_id, ti.run_id)
-        except Exception as error:  # noqa: BLE001 - a job that is lost costs more than one too many
-            self.log.warning("Its task's state cannot be found out: %s", error)
-            return True
         name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
-        return states.get(ti.run_id, {}).get(name) == "deferred"
+        for again in range(_ASKED):
+            await asyncio.sleep(_ASKED_AGAIN_S if again else 0)
+            try:
+                states = await _in_thread(_states, ti.dag_id, ti.task_id, ti.run_id)
+            except Exception as error:  # noqa: BLE001 - a lost job costs more than one too many
+                self.log.warning("Its task's state cannot be found out: %s", error)
+            else:
+                return states.get(ti.run_id, {}).get(name) == "deferred"
+        return True
 
 
 def _states(dag_id: str, task_id: str, run_id: str) -> dict[str, dict[str, Any]]:
